@@ -1,0 +1,132 @@
+/** What the engine needs from local state: a database per task below, stores with a write-back cache above. */
+import type { Headers, Serde } from '../record.ts'
+
+export type MaybePromise<T> = T | Promise<T>
+
+/** One atomic write. Keys and values are kept until the write is done: hand over buffers that do not change. */
+export interface WriteBatch {
+  put(key: Buffer, value: Buffer): void
+  delete(key: Buffer): void
+  /** All keys in [from, to). */
+  deleteRange(from: Buffer, to: Buffer): void
+}
+
+/** An ordered key-value database of one task (RocksDB or memory). Reads may answer at once or by a promise. */
+export interface Database {
+  get(key: Buffer): MaybePromise<Buffer | null>
+  /** In the order of `keys`; null = absent. One call into the binding. */
+  getMany(keys: Buffer[]): MaybePromise<(Buffer | null)[]>
+  /** Keys in [from, to), ascending, or descending with `reverse`; in chunks, so that a scan is few calls into the binding. */
+  range(options: {
+    from: Buffer
+    to: Buffer
+    reverse?: boolean
+    limit?: number
+  }): AsyncIterable<(readonly [key: Buffer, value: Buffer])[]>
+  /** All or nothing, also after SIGKILL. */
+  write(fill: (batch: WriteBatch) => void): Promise<void>
+  /** Waits for running calls, then closes. Further calls throw StateError. */
+  close(): Promise<void>
+}
+
+export type Binding = 'rocksdb-native' | 'rocksdb' | 'memory'
+
+export interface DatabaseDriver {
+  readonly name: Binding
+  /** False: nothing survives a close, restore always starts at the beginning. */
+  readonly durable: boolean
+  /** @throws StoreCorruptedError when the files cannot be read. */
+  open(directory: string): Promise<Database>
+  /** Removes the files. */
+  destroy(directory: string): Promise<void>
+}
+
+/** What a topology says of a store. */
+export interface StoreSpec<K = unknown, V = unknown> {
+  readonly name: string
+  readonly kind: 'keyValue' | 'window'
+  readonly key: Serde<K>
+  readonly value: Serde<V>
+  /** Window stores: how long after its start a window is kept, in ms of stream time (size + grace at least). */
+  readonly retentionMs?: number
+  /** Window stores: the size of each window, in ms. */
+  readonly windowMs?: number
+  /** Aggregations forward on flush (deduplicated per key) instead of at once. Default true. */
+  readonly caching: boolean
+  /** Written to a changelog topic and restored from it. Default true. */
+  readonly logged: boolean
+  /** Overrides of the changelog topic's configuration. */
+  readonly topicConfig?: Readonly<Record<string, string>>
+}
+
+/**
+ * One row in the write-back cache: the deserialised value, serialised once at flush however often it changed.
+ * `id` is the binary key as latin1 text (an exact and cheap mapping); window rows have `start(8 bytes big-endian) ‖ key`.
+ */
+export interface Row<V> {
+  readonly id: string
+  /** null = absent. */
+  value: V | null
+  /** Event time of the value, ms; -1 when absent. */
+  timestamp: number
+  headers: Headers
+  readonly dirty: boolean
+  /** The value that was last given downstream (what `Change.old` needs); equals `value` of the last flush. */
+  readonly sent: V | null
+}
+
+/** Where a flush puts changelog records: key bytes, value bytes (null = tombstone), timestamp. Bytes are copied at the call. */
+export type ChangelogSink = (key: Buffer, value: Buffer | null, timestamp: number) => void
+
+/** What the task drives on every store, whatever its kind. The order of the four is the commit order of the architecture. */
+export interface TaskStore {
+  readonly spec: StoreSpec
+  /** True when something changed since the last flush. */
+  readonly dirty: boolean
+  /**
+   * Commit step 1: gives every changed row once to `onFlush` (which forwards downstream and may change stores further down), and to the changelog.
+   * Rows changed while it runs stay dirty for the next call: the caller repeats in topological order until nothing is dirty.
+   */
+  flush(changelog: ChangelogSink | undefined): MaybePromise<void>
+  /** Commit step 4: what was flushed since the last persist goes into the task's one write batch. */
+  persist(batch: WriteBatch): void
+  /** After the batch is written: those rows are clean and may be evicted. */
+  persisted(): void
+  /** A changelog record on restore, straight into the batch, without the cache. */
+  restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void
+  /** Stream time passed: drops what is past retention (tombstones to the changelog at the next flush, range delete at persist). */
+  expire?(streamTime: number): MaybePromise<void>
+}
+
+/** The row level that operators work on. Ids, not keys: a record's key bytes are an id without being decoded. */
+export interface RowStore<V> extends TaskStore {
+  /** The cached row, or a promise when it must be read; never undefined: an absent row has value null. */
+  row(id: string): MaybePromise<Row<V>>
+  /** Reads all rows of `ids` that are not cached with one multi-get. */
+  prefetch(ids: Iterable<string>): MaybePromise<void>
+  /** Changes a row obtained by `row` in this batch, and marks it dirty. value null deletes. */
+  set(row: Row<V>, value: V | null, timestamp: number, headers: Headers): void
+  /** Set by the operator that owns the store: called at flush once per changed row with what was sent before. */
+  onFlush: ((row: Row<V>, old: V | null) => MaybePromise<void>) | undefined
+}
+
+/** The typed face for user code and queries. Values must not be mutated nor kept: they are the cache's own. */
+export interface KeyValueStore<K, V> {
+  get(key: K): MaybePromise<V | null>
+  /** Timestamp defaults to that of the record in hand. */
+  put(key: K, value: V, timestamp?: number): MaybePromise<void>
+  delete(key: K): MaybePromise<void>
+  /** Keys in [from, to] by their bytes, cache included. */
+  range(from: K, to: K, options?: { reverse?: boolean; limit?: number }): AsyncIterable<[K, V]>
+  all(): AsyncIterable<[K, V]>
+}
+
+export interface WindowStore<K, V> {
+  /** `start` is the window's start, ms. A put to a window past retention is refused (dropped). */
+  put(key: K, value: V, start: number): MaybePromise<void>
+  fetch(key: K, start: number): MaybePromise<V | null>
+  /** Windows of one key that start in [from, to], in time order. */
+  fetchRange(key: K, from: number, to: number): AsyncIterable<[start: number, V]>
+  /** All windows that start in [from, to], in time order. */
+  all(from?: number, to?: number): AsyncIterable<[{ key: K; start: number }, V]>
+}

@@ -1,0 +1,107 @@
+/** What the actors drive of a task: five steps, and plain calls into the running pump. Nothing here knows XState. */
+import type { Group, GroupMeta, Reader, Transport } from '../kafka/port.ts'
+import type { Tp } from '../record.ts'
+import type { DatabaseDriver } from '../store/port.ts'
+import type { Clock, Random } from '../time.ts'
+import type { SubTopology } from '../topology/node.ts'
+
+export type Guarantee = 'at-least-once' | 'exactly-once'
+
+/** Points between the steps of the open and commit orders (architecture, section 5); specs crash here. */
+export type TaskStep =
+  | 'open:locked'
+  | 'open:database'
+  | 'open:producer'
+  | 'open:offsets'
+  | 'restore:end'
+  | 'restore:done'
+  | 'commit:flushed'
+  | 'commit:produced'
+  | 'commit:offsets'
+  | 'commit:committed'
+  | 'commit:persisted'
+
+export interface Logger {
+  debug(facts: object, message: string): void
+  info(facts: object, message: string): void
+  warn(facts: object, message: string): void
+  error(facts: object, message: string): void
+}
+
+/** What all tasks of a process share. */
+export interface TaskEnv {
+  readonly applicationId: string
+  readonly guarantee: Guarantee
+  readonly transport: Transport
+  /** The process's source reader and restore reader; tasks add and remove their partitions. Errors of the reader reach the task through `ReaderRouter`. */
+  readonly readers: { readonly source: Reader; readonly restore: Reader }
+  /** For at-least-once commits; undefined until joined. */
+  readonly group: () => Group | undefined
+  readonly partitionCount: (topic: string) => number
+  readonly driver: DatabaseDriver
+  readonly stateDirectory: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly commitIntervalMs: number
+  readonly transactionTimeoutMs: number
+  /** Wait for an empty input partition only while the broker is known to hold more; at most this long. 0 = do not wait, -1 = never. */
+  readonly maxTaskIdleMs: number
+  /** Bytes a source queue may hold before its partition is paused. */
+  readonly queueBytes: number
+  /** Bytes of outputs in flight per task before the pump waits. */
+  readonly outboxBytes: number
+  readonly cache: CacheBudget
+  /** Called at each step of open and commit; a throw there is a crash of the task. */
+  readonly probe?: ((taskId: string, step: TaskStep) => void | Promise<void>) | undefined
+  readonly events: TaskEvents
+}
+
+/** Bytes of all write-back caches of the process. */
+export interface CacheBudget {
+  readonly limit: number
+  used: number
+}
+
+export interface TaskEvents {
+  dropped(taskId: string, reason: string, at: { topic: string; partition: number; offset: number } | undefined): void
+  restored(
+    taskId: string,
+    progress: { store: string; restored: number; total: number; from: number; end: number }
+  ): void
+  /** After each commit: source offsets that are now committed, per `tpKey`. */
+  committed(taskId: string, offsets: ReadonlyMap<string, number>, records: number): void
+}
+
+export interface TaskPlan {
+  /** `<subtopology>_<partition>` */
+  readonly id: string
+  readonly subtopology: SubTopology
+  readonly partition: number
+  /** The source partitions this task reads. */
+  readonly sources: readonly Tp[]
+}
+
+/** The steps a task machine invokes, in this order; each cleans up after itself when it throws or its signal aborts. */
+export interface TaskRun {
+  readonly plan: TaskPlan
+  /** Lock directory → open database → producer (fences a predecessor) → stable committed offsets. */
+  open(signal: AbortSignal): Promise<void>
+  /** Changelog end (LSO) → replay of the tail behind the local position. */
+  restore(signal: AbortSignal): Promise<void>
+  /** The hot loop. Resolves when drained (last batch committed); rejects on a failure; on abort it stops without a commit. */
+  run(meta: GroupMeta, signal: AbortSignal): Promise<void>
+  /** Clean: the position is already with the data, so this only closes. Dirty: aborts the transaction, closes, writes nothing. wipe removes the files. */
+  close(options: { clean: boolean; wipe?: boolean }): Promise<void>
+
+  // Plain calls into the running pump
+  /** Commit what is ready, then start no commit until `renew`. Resolves when settled. */
+  hold(): Promise<void>
+  renew(meta: GroupMeta): void
+  pause(): void
+  resume(): void
+  /** Stop pulling, finish the batch, commit; then `run` resolves. */
+  drain(): void
+  /** Runs between batches with the stores settled. @throws StateError when the pump does not run. */
+  inspect<T>(read: (store: (name: string) => unknown) => T | Promise<T>): Promise<T>
+}

@@ -1,0 +1,110 @@
+/** The nodes of a topology as data, and the operators that run in them. */
+import type { RecordSet, Serde, StreamRecord, Tp } from '../record.ts'
+import type { MaybePromise, StoreSpec, TaskStore } from '../store/port.ts'
+import type { Clock } from '../time.ts'
+
+/** Event time of a record: ms; negative skips the record. `partitionTime` is the highest time seen on its partition, -1 before. */
+export type TimestampExtractor<K, V> = (record: StreamRecord<K, V>, partitionTime: number) => number
+
+export interface SourceNode {
+  readonly kind: 'source'
+  readonly name: string
+  readonly topics: readonly string[]
+  // biome-ignore lint/suspicious/noExplicitAny: the typed builders above guarantee that the parts fit
+  readonly key: Serde<any>
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly value: Serde<any>
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly timestamp?: TimestampExtractor<any, any>
+  /** Where to start without a committed offset. Default 'earliest'. */
+  readonly offsetReset?: 'earliest' | 'latest' | 'none'
+}
+
+export interface ProcessorNode {
+  readonly kind: 'processor'
+  readonly name: string
+  readonly parents: readonly string[]
+  readonly stores: readonly string[]
+  /** A new operator for each task. */
+  readonly create: () => Operator
+  /** The key that goes in comes out: prefetching may look through this node. */
+  readonly keepsKey: boolean
+}
+
+export interface SinkNode {
+  readonly kind: 'sink'
+  readonly name: string
+  readonly parents: readonly string[]
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly topic: string | ((record: StreamRecord<any, any>) => string)
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly key: Serde<any>
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly value: Serde<any>
+  /** null = the default (murmur2 of the key's bytes, as Java). */
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly partitioner?: (record: StreamRecord<any, any>, partitions: number) => number
+}
+
+export type Node = SourceNode | ProcessorNode | SinkNode
+
+/** What changed in a table: flows as the value of a table's records. null = absent. */
+export interface Change<V> {
+  readonly value: V | null
+  readonly old: V | null
+}
+
+/** Where the record in hand came from; undefined in punctuators and timers. */
+export interface RecordContext extends Tp {
+  readonly offset: number
+}
+
+export interface Cancellable {
+  cancel(): void
+}
+
+/** What an operator may ask of its task. One object per node and task, alive from `init` to `close`. */
+export interface OperatorContext {
+  readonly applicationId: string
+  readonly taskId: string
+  readonly partition: number
+  readonly nodeName: string
+  readonly clock: Clock
+  /** The record in hand; undefined in punctuators. */
+  readonly source: RecordContext | undefined
+  /** Highest event time taken for processing in this task; -1 before the first record. Never falls, survives restarts. */
+  readonly streamTime: number
+  /** To all children in order, or to the child of that name. Await it when it gives a promise. */
+  // biome-ignore lint/suspicious/noExplicitAny: typed at the operators
+  forward(record: StreamRecord<any, any>, child?: string): MaybePromise<void>
+  /** @throws TopologyError when the store is not connected to this node. */
+  store(name: string): TaskStore
+  /** 'stream' first fires with the first record; 'wall' after one interval. A due schedule fires once, then on its grid (missed points are skipped). */
+  schedule(intervalMs: number, type: 'stream' | 'wall', fire: (time: number) => MaybePromise<void>): Cancellable
+  /** Counts and reports a record that is not processed further: 'null-key', 'late', … */
+  drop(reason: string): void
+  /** A number that survives restarts with the task's state, per node and slot: an operator's own stream time. undefined before the first set. */
+  saved(slot: string): number | undefined
+  save(slot: string, value: number): void
+}
+
+export interface Operator {
+  init?(context: OperatorContext): void
+  // biome-ignore lint/suspicious/noExplicitAny: typed at the operators
+  process(record: StreamRecord<any, any>): MaybePromise<void>
+  /** Rows [from, to) of a fetched set are about to come with their source key: read what they need with one multi-get. */
+  prefetch?(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void>
+  close?(): void
+}
+
+/** A connected part of the topology: the unit that partitions cut into tasks. */
+export interface SubTopology {
+  /** Stable number in order of discovery; task ids are `<id>_<partition>`. */
+  readonly id: number
+  readonly nodes: readonly Node[]
+  readonly stores: readonly StoreSpec[]
+  /** User topics and repartition topics (full names). */
+  readonly sourceTopics: readonly string[]
+  /** Full names of the repartition topics it writes or reads. */
+  readonly repartitionTopics: readonly string[]
+}
