@@ -100,6 +100,13 @@ export class StateError extends MillraceError {
   }
 }
 
+/** Mend the machine: no Kafka could be started for a test or a demo. Code ERR_NO_KAFKA. */
+export class ProvisionError extends MillraceError {
+  constructor(message: string, options: MillraceErrorOptions = {}) {
+    super(message, 'ERR_NO_KAFKA', options)
+  }
+}
+
 /** What a fault of the transport asks for; see the table in docs/design.md (kafka error codes → fault). */
 export type Fault =
   | 'fenced'
