@@ -1,9 +1,10 @@
 /** What the actors drive of a task: five steps, and plain calls into the running pump. Nothing here knows XState. */
-import type { Group, GroupMeta, Reader, Transport } from '../kafka/port.ts'
+import type { Group, GroupMeta, Transport } from '../kafka/port.ts'
 import type { Tp } from '../record.ts'
 import type { DatabaseDriver } from '../store/port.ts'
 import type { Clock, Random } from '../time.ts'
 import type { SubTopology } from '../topology/node.ts'
+import type { RoutedReader } from './readerRouter.ts'
 
 export type Guarantee = 'at-least-once' | 'exactly-once'
 
@@ -33,8 +34,8 @@ export interface TaskEnv {
   readonly applicationId: string
   readonly guarantee: Guarantee
   readonly transport: Transport
-  /** The process's source reader and restore reader; tasks add and remove their partitions. Errors of the reader reach the task through `ReaderRouter`. */
-  readonly readers: { readonly source: Reader; readonly restore: Reader }
+  /** The process's source reader and restore reader (`routedReader` makes both); tasks add and remove their partitions, and hear of errors of those. */
+  readonly readers: { readonly source: RoutedReader; readonly restore: RoutedReader }
   /** For at-least-once commits; undefined until joined. */
   readonly group: () => Group | undefined
   readonly partitionCount: (topic: string) => number
@@ -45,7 +46,10 @@ export interface TaskEnv {
   readonly logger: Logger
   readonly commitIntervalMs: number
   readonly transactionTimeoutMs: number
-  /** Wait for an empty input partition only while the broker is known to hold more; at most this long. 0 = do not wait, -1 = never. */
+  /**
+   * An empty input partition is always waited for while the broker is known to hold more of it. This is how long to wait on top of that,
+   * for new records of a partition that is read to its end, ms. 0 = not at all, -1 = never wait, not even for what the broker holds.
+   */
   readonly maxTaskIdleMs: number
   /** Bytes a source queue may hold before its partition is paused. */
   readonly queueBytes: number
