@@ -75,7 +75,7 @@ async function useRunning(options: KafkaOptions): Promise<Started> {
     await clusterReady(
       brokers.map((address) => ({ address })),
       brokers.length,
-      { timeoutMs: 10_000, signal: options.signal }
+      { timeoutMs: options.envTimeoutMs ?? 10_000, signal: options.signal }
     )
   } catch (cause) {
     options.signal?.throwIfAborted()

@@ -5,13 +5,12 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ProvisionError } from '../../errors.ts'
 import { KAFKA_VERSION, type KafkaJars, kafkaJars } from './jars.ts'
+import { BrokerNode, portTaken, startAll } from './node.ts'
 import { freePorts } from './ports.ts'
-import { clusterReady } from './ready.ts'
 import { metaProperties, type NodeAddress, serverProperties } from './settings.ts'
-import type { KafkaHandle, KafkaNode, KafkaOptions } from './types.ts'
-import { type Guarded, spawnGuarded } from './watchdog.ts'
+import type { KafkaHandle, KafkaOptions } from './types.ts'
+import { localWatchdog } from './watchdog.ts'
 
 const QUICK = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 const STEADY = ['-Xmx1g', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20']
@@ -43,13 +42,13 @@ async function trainArchive(jars: KafkaJars, log: (line: string) => void, signal
   const fresh = `${jars.archive}.${process.pid}`
   const options = { log, ...(signal && { signal }) }
   const cluster = await startCluster(jars, [...QUICK, `-XX:ArchiveClassesAtExit=${fresh}`, '-Xlog:disable'], options)
-  await cluster.nodes[0]!.end('SIGTERM') // the archive is written on an orderly end only
+  await cluster.nodes[0]!.watchdog.end('TERM') // the archive is written on an orderly end only
   await cluster.stop()
   await rename(fresh, jars.archive).catch(() => log('no class archive was written: starts stay a second slower'))
 }
 
 interface Cluster {
-  nodes: JavaNode[]
+  nodes: BrokerNode[]
   stop(): Promise<void>
 }
 
@@ -58,15 +57,12 @@ async function startCluster(jars: KafkaJars, jvm: string[], options: KafkaOption
   for (let tries = 1; ; tries++) {
     const cluster = await layOut(jars, jvm, options)
     try {
-      await Promise.all(cluster.nodes.map((node) => node.start()))
-      const gone = Promise.race(cluster.nodes.map((node) => node.ended()))
-      await clusterReady(cluster.nodes, cluster.nodes.length, { gone, signal: options.signal })
+      await startAll(cluster.nodes, options.signal)
       return cluster
     } catch (error) {
       await cluster.stop()
       options.signal?.throwIfAborted()
-      const taken = cluster.nodes.some((node) => node.lastLines.some((line) => line.includes('Address already in use')))
-      if (!taken || options.ports || tries === 3) throw error
+      if (!portTaken(cluster.nodes) || options.ports || tries === 3) throw error
     }
   }
 }
@@ -87,7 +83,7 @@ async function layOut(jars: KafkaJars, jvm: string[], options: KafkaOptions): Pr
       dataDir: join(folder, `node-${i + 1}`)
     }
   })
-  const nodes: JavaNode[] = []
+  const nodes: BrokerNode[] = []
   for (const [i, { dataDir, client }] of addresses.entries()) {
     await mkdir(dataDir)
     await writeFile(join(dataDir, 'meta.properties'), metaProperties(i + 1, directoryId()))
@@ -95,11 +91,13 @@ async function layOut(jars: KafkaJars, jvm: string[], options: KafkaOptions): Pr
     const properties = join(folder, `node-${i + 1}.properties`)
     await writeFile(properties, serverProperties(i + 1, addresses, options.config ?? {}))
     const args = [...jvm, ...LOGGING, '-cp', jars.classPath.join(':'), 'kafka.Kafka', properties]
-    nodes.push(new JavaNode(i + 1, client, jars.java, args, folder, nodes, log))
+    nodes.push(
+      new BrokerNode(i + 1, client, nodes, log, (onLine) => localWatchdog(jars.java, args, { folder, onLine }))
+    )
   }
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
-    await Promise.all(nodes.map((node) => node.kill()))
+    await Promise.all(nodes.map((node) => node.watchdog.close()))
     await rm(folder, { recursive: true, force: true })
   }
   return {
@@ -118,85 +116,5 @@ function directoryId(): string {
   for (;;) {
     const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
     if (!id.startsWith('-')) return id
-  }
-}
-
-class JavaNode implements KafkaNode {
-  readonly id: number
-  readonly address: string
-  readonly lastLines: string[] = [] // for the error when it ends too early
-  #process: Guarded | undefined // undefined before the start and after kill()
-  #java: string
-  #args: string[]
-  #folder: string
-  #siblings: readonly JavaNode[]
-  #log: (line: string) => void
-
-  constructor(
-    id: number,
-    address: string,
-    java: string,
-    args: string[],
-    folder: string,
-    siblings: readonly JavaNode[],
-    log: (line: string) => void
-  ) {
-    this.id = id
-    this.address = address
-    this.#java = java
-    this.#args = args
-    this.#folder = folder
-    this.#siblings = siblings
-    this.#log = log
-  }
-
-  /** The JVM's process id while it runs. */
-  get pid(): number | undefined {
-    return this.#process?.pid
-  }
-
-  async start(): Promise<void> {
-    this.#process = await spawnGuarded(this.#java, this.#args, {
-      folder: this.#folder,
-      onLine: (line) => {
-        this.lastLines.push(line)
-        if (this.lastLines.length > 40) this.lastLines.shift()
-        this.#log(`[broker ${this.id}] ${line}`)
-      }
-    })
-  }
-
-  /** Rejects when the JVM ends; never resolves. */
-  async ended(): Promise<never> {
-    const code = await this.#process?.exited
-    const lines = this.lastLines.filter((line) => !/^\s+at /.test(line)).slice(-8)
-    throw new ProvisionError(
-      `Kafka broker ${this.id} ended with code ${code} before it served. It said:\n${lines.join('\n')}`
-    )
-  }
-
-  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const process = this.#process
-    this.#process = undefined
-    await process?.end(signal)
-  }
-
-  kill(): Promise<void> {
-    return this.end('SIGKILL')
-  }
-
-  async pause(): Promise<void> {
-    this.#process?.signal('SIGSTOP')
-  }
-
-  async resume(): Promise<void> {
-    this.#process?.signal('SIGCONT')
-  }
-
-  async restart(): Promise<void> {
-    await this.kill()
-    await this.start()
-    const alive = this.#siblings.filter((node) => node.pid !== undefined)
-    await clusterReady([this], alive.length, { gone: this.ended() })
   }
 }

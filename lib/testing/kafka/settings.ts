@@ -53,6 +53,8 @@ function defaults(brokers: number): Record<string, string> {
   const replicas = String(Math.min(3, brokers))
   const inSync = String(brokers > 2 ? 2 : 1)
   return {
+    // With peers around, a dead broker is to be missed soon (default 9 s); a lone one has nobody to go to.
+    ...(brokers > 1 && { 'broker.session.timeout.ms': '4000', 'broker.heartbeat.interval.ms': '1000' }),
     'auto.create.topics.enable': 'false', // a misspelt topic fails instead of being born empty
     'group.initial.rebalance.delay.ms': '0',
     'group.min.session.timeout.ms': '1000',

@@ -16,6 +16,8 @@ export interface KafkaOptions {
   jvm?: 'quick' | 'steady'
   /** Only these ways, in this order. Default all, or what the variable MILLRACE_KAFKA names (`docker`, `java`). */
   ways?: KafkaWay[]
+  /** Milliseconds to wait for the brokers of KAFKA_BROKERS. Default 10,000. */
+  envTimeoutMs?: number
   /** Gets progress and the brokers' warnings, line by line. */
   log?: (line: string) => void
   /** Gives up starting. */

@@ -1,94 +1,187 @@
-/** Runs a command that cannot outlive this process: not on exit, not on Ctrl-C, not on kill -9. */
-import { type ChildProcess, spawn } from 'node:child_process'
+/** Runs a broker under a small shell script, so that it cannot outlive us: not on exit, Ctrl-C or kill -9. */
+
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 
 /**
- * A shell between us and the broker. It reads its standard input, a pipe nobody writes to: the pipe ends when our process
- * is gone, however it went, and then the command is killed and `$1` (a folder, may be empty) removed. No signal
- * handler of ours is involved, so nothing can be forgotten. The guard ignores TERM before it kills: otherwise the outer
- * shell, woken by that kill, could end the guard before it exits with 7, and the folder would stay.
+ * The shell between us and the broker; `$1` is a folder to remove at the end (may be empty), the rest is the command.
+ * It takes orders from its standard input. That pipe ends when our process is gone, however it went: then the command
+ * is killed, the folder removed, and the shell ends. No signal handler of ours is involved, so none can be forgotten.
+ *
+ * What bites without the details: (1) TERM reaches the runner before it knows its child: the child would live on,
+ * therefore `ended` is looked at after the fork; (2) a runner that writes to us when we are gone would die of PIPE
+ * before it kills its child, therefore PIPE is ignored.
  */
 export const WATCHDOG = `
 folder=$1; shift
-exec 3<&0
-"$@" </dev/null 3<&- &
-child=$!
-echo "watchdog: pid $child"
-exec 2>/dev/null
-( while read -r line <&3; do :; done; trap '' TERM; kill -KILL $child; exit 7 ) &
-guard=$!
-trap 'kill -TERM $child' TERM
-wait $child; code=$?
-while kill -0 $child; do wait $child; code=$?; done
-kill -TERM $guard
-wait $guard
-if [ $? -eq 7 ] && [ -n "$folder" ]; then rm -rf "$folder"; fi
-exit $code
+trap '' PIPE
+exec 4>&2 2>/dev/null
+run() {
+  child=; ended=
+  trap 'ended=1; if [ -n "$child" ]; then kill -KILL "$child"; fi' TERM
+  "$@" </dev/null 2>&4 4>&- &
+  child=$!
+  if [ -n "$ended" ]; then kill -KILL "$child"; fi
+  echo "watchdog: pid $child"
+  wait "$child"; code=$?
+  while kill -0 "$child"; do wait "$child"; code=$?; done
+  echo "watchdog: ended $code"
+}
+runner=
+while read -r order name pid; do
+  case $order in
+    start) run "$@" & runner=$! ;;
+    signal) kill -"$name" "$pid" ;;
+  esac
+done
+if [ -n "$runner" ]; then kill -TERM "$runner"; fi
+wait
+if [ -n "$folder" ]; then rm -rf "$folder"; fi
 `
 
-/** A command under the watchdog. */
-export interface Guarded {
-  /** Of the command itself, not of the shell around it. */
-  readonly pid: number
-  readonly exited: Promise<number | null>
-  /** Sends a signal to the command; does nothing when it has ended. */
-  signal(name: NodeJS.Signals): void
-  /** Sends a signal that ends it, and waits for the end. */
-  end(name: NodeJS.Signals): Promise<void>
+/** How orders reach the shell and how its end is brought about. */
+export interface WatchdogLine {
+  /** Writes one line to its standard input. */
+  send(line: string): void
+  /** Closes its standard input and resolves when it has ended. */
+  close(): Promise<void>
+  /** While true, the open line keeps our event loop alive. */
+  hold(on: boolean): void
 }
 
-/**
- * Starts `command` with `args`. Its output goes to `onLine`. It does not keep our event loop alive.
- * @throws the spawn error, or an Error when the command ends before it has a pid.
- */
-export async function spawnGuarded(
-  command: string,
-  args: readonly string[],
-  options: { folder?: string; env?: NodeJS.ProcessEnv; onLine: (line: string) => void }
-): Promise<Guarded> {
-  // Detached: the terminal's Ctrl-C reaches us only, and we (or our end) decide about the broker.
-  const child = spawn('sh', ['-c', WATCHDOG, 'watchdog', options.folder ?? '', command, ...args], {
-    detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    env: options.env ?? process.env
-  })
-  child.stdin.on('error', () => {}) // the shell may be gone already
-  const exited = once(child, 'exit').then(([code]) => code as number | null)
-  exited.catch(() => {})
-  const pid = await pidOf(child, options.onLine)
-  letGo(child)
-  // While the shell lives it has not reaped the command, so the pid cannot belong to somebody else.
-  const signal = (name: NodeJS.Signals): void => {
-    if (child.exitCode === null && child.signalCode === null) process.kill(pid, name)
+interface Deferred<T> {
+  promise: Promise<T>
+  resolve(value: T): void
+  reject(error: Error): void
+}
+
+function deferred<T>(): Deferred<T> {
+  const parts = {} as Deferred<T>
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }))
+  return parts
+}
+
+/** A command under the watchdog: started, hurt and started again; for good gone with close() or with our process. */
+export class Watchdog {
+  #line: WatchdogLine
+  #onLine: (line: string) => void
+  #pid: number | undefined // while the command runs
+  #run = deferred<number | null>() // of the latest start
+  #started: Deferred<void> | undefined
+  #closed: Promise<void> | undefined
+
+  constructor(line: WatchdogLine, onLine: (line: string) => void) {
+    this.#line = line
+    this.#onLine = onLine
   }
-  return {
-    pid,
-    exited,
-    signal,
-    async end(name) {
-      child.ref()
-      signal(name)
-      await exited
+
+  /** Of the command itself, while it runs. */
+  get pid(): number | undefined {
+    return this.#pid
+  }
+
+  /** Resolves with the exit code when the command of the latest start ends; null when the shell was lost. */
+  get exited(): Promise<number | null> {
+    return this.#run.promise
+  }
+
+  /** Starts the command (again) and resolves when it has a process. */
+  async start(): Promise<void> {
+    this.#run = deferred()
+    this.#started = deferred()
+    await this.#holding(async () => {
+      this.#line.send('start')
+      await this.#started!.promise
+    })
+  }
+
+  /** Sends a signal to the command; does nothing when it has ended. */
+  signal(name: 'KILL' | 'TERM' | 'STOP' | 'CONT'): void {
+    if (this.#pid !== undefined) this.#line.send(`signal ${name} ${this.#pid}`)
+  }
+
+  /** Sends a signal that ends the command, and waits for the end. */
+  async end(name: 'KILL' | 'TERM'): Promise<void> {
+    if (this.#pid === undefined) return
+    await this.#holding(async () => {
+      this.signal(name)
+      await this.exited
+    })
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#holding(() => this.#line.close())
+    return this.#closed
+  }
+
+  /** Takes a line of output: the shell's own reports, or the command's words. */
+  heard(text: string): void {
+    const report = /^watchdog: (pid|ended) (\d+)$/.exec(text)
+    if (report?.[1] === 'pid') {
+      this.#pid = Number(report[2])
+      this.#started?.resolve()
+    } else if (report) {
+      this.#pid = undefined
+      this.#run.resolve(Number(report[2]))
+    } else {
+      this.#onLine(text)
+    }
+  }
+
+  /** The shell is gone: nothing runs any more. */
+  lost(error?: Error): void {
+    this.#pid = undefined
+    this.#started?.promise.catch(() => {})
+    this.#started?.reject(error ?? new Error('The watchdog shell ended'))
+    this.#run.resolve(null)
+  }
+
+  async #holding<T>(work: () => Promise<T>): Promise<T> {
+    this.#line.hold(true)
+    try {
+      return await work()
+    } finally {
+      this.#line.hold(false)
     }
   }
 }
 
-function pidOf(child: ChildProcess, onLine: (line: string) => void): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code) => reject(new Error(`The watchdog shell ended at once with code ${code}`)))
-    createInterface({ input: child.stderr! }).on('line', onLine)
-    createInterface({ input: child.stdout! }).on('line', (line) => {
-      const match = /^watchdog: pid (\d+)$/.exec(line)
-      if (match) resolve(Number(match[1]))
-      else onLine(line)
-    })
+/**
+ * A watchdog as a child process of ours; the command does not run yet. A forgotten close() does not hang the program:
+ * neither the child nor its pipes count for the event loop, except while something is awaited.
+ */
+export function localWatchdog(
+  command: string,
+  args: readonly string[],
+  options: { folder?: string; onLine: (line: string) => void }
+): Watchdog {
+  // Detached: the terminal's Ctrl-C reaches us only, and we (or our end) decide about the broker.
+  const shell = spawn('sh', ['-c', WATCHDOG, 'watchdog', options.folder ?? '', command, ...args], {
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe']
   })
-}
-
-/** A forgotten stop() must not hang the program: neither the child nor its pipes count for the event loop. */
-function letGo(child: ChildProcess): void {
-  child.unref()
-  for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as unknown as { unref(): void }).unref()
+  const pipes = [shell.stdin, shell.stdout, shell.stderr] as unknown as Socket[]
+  const gone = once(shell, 'close').catch(() => {})
+  const line: WatchdogLine = {
+    send: (text) => shell.stdin.write(`${text}\n`),
+    async close() {
+      shell.stdin.end()
+      await gone
+    },
+    hold(on) {
+      for (const end of [shell, ...pipes])
+        if (on) end.ref()
+        else end.unref()
+    }
+  }
+  const watchdog = new Watchdog(line, options.onLine)
+  shell.stdin.on('error', () => {}) // the shell may be gone already
+  shell.on('error', (error) => watchdog.lost(error))
+  shell.on('close', () => watchdog.lost())
+  createInterface({ input: shell.stderr }).on('line', (text) => watchdog.heard(text))
+  createInterface({ input: shell.stdout }).on('line', (text) => watchdog.heard(text))
+  line.hold(false)
+  return watchdog
 }
