@@ -1,0 +1,134 @@
+/** The parts of kafkajs 2.2.4 that we build on, typed, with the cures its network code needs. */
+import { createRequire } from 'node:module'
+import * as net from 'node:net'
+import * as tls from 'node:tls'
+import { Kafka, type KafkaConfig, logLevel } from 'kafkajs'
+
+const require = createRequire(import.meta.url)
+
+/** What one request in the queue of a connection is. `resolve` gets the answer without size and correlation id. */
+export interface QueuedRequest {
+  entry: {
+    apiKey: number
+    apiName: string
+    apiVersion: number
+    correlationId: number
+    resolve(answer: { payload: Buffer }): void
+    reject(error: Error): void
+  }
+  expectResponse: boolean
+  /** Raises the default; never lowers it. */
+  requestTimeout: number | null
+  sendRequest(): void
+}
+
+export interface Connection {
+  readonly clientId: string
+  readonly sasl: object | null
+  readonly socket: net.Socket | undefined
+  readonly requestQueue: { push(request: QueuedRequest): void }
+  isConnected(): boolean
+  /** Always false without SASL; turns false when the session is to be renewed. */
+  isAuthenticated(): boolean
+  nextCorrelationId(): number
+  rejectRequests(error: Error): void
+}
+
+export interface Broker {
+  readonly versions: Record<number, { minVersion: number; maxVersion: number } | undefined>
+  /** Index 0 is the connection that `connect` opens and authenticates; we use no other. */
+  readonly connectionPool: { readonly pool: Connection[] }
+  connect(): Promise<void>
+  /** Waits for requests in flight. */
+  disconnect(): Promise<void>
+}
+
+interface InternalCluster {
+  readonly rootLogger: unknown
+  readonly connectionPoolBuilder: { build(address: { host: string; port: number }): Promise<unknown> }
+  readonly brokerPool: { createBroker(options: { connectionPool: unknown; logger: unknown }): Broker }
+}
+
+export type SocketFactory = (options: {
+  host: string
+  port: number
+  ssl: tls.ConnectionOptions | undefined
+  onConnect: () => void
+}) => net.Socket
+
+/** Makes brokers that are connected, authenticated and asked for their versions by kafkajs, at addresses we choose. */
+export function brokerFactory(config: KafkaConfig): (host: string, port: number) => Promise<Broker> {
+  cureRequestQueue()
+  let captured: InternalCluster | undefined
+  // The one public place that hands out a configured Cluster: an assigner factory, run inside consumer(). Nothing connects.
+  new Kafka(config).consumer({
+    groupId: 'unused',
+    partitionAssigners: [
+      ({ cluster }) => {
+        captured = cluster as unknown as InternalCluster
+        return {
+          name: 'unused',
+          version: 0,
+          assign: async () => [],
+          protocol: () => ({ name: 'unused', metadata: Buffer.alloc(0) })
+        }
+      }
+    ]
+  })
+  const { connectionPoolBuilder, brokerPool, rootLogger } = captured!
+  return async (host, port) =>
+    brokerPool.createBroker({ connectionPool: await connectionPoolBuilder.build({ host, port }), logger: rootLogger })
+}
+
+export const LOG_LEVELS = { silent: logLevel.NOTHING, debug: logLevel.DEBUG } as const
+
+/** Small writes leave at once, and a socket that closes without an error reports one: kafkajs only listens to 'end' and 'error'. */
+export const plainSocket: SocketFactory = ({ host, port, ssl, onConnect }) => {
+  const socket = ssl
+    ? tls.connect({ host, port, ...(net.isIP(host) ? {} : { servername: host }), ...ssl }, onConnect)
+    : net.connect({ host, port }, onConnect)
+  socket.setNoDelay(true)
+  socket.setKeepAlive(true, 60_000)
+  return socket
+}
+
+export function reportingClose(make: SocketFactory): SocketFactory {
+  return (options) => {
+    const socket = make(options)
+    let told = false
+    const tell = (): void => {
+      told = true
+    }
+    socket.once('end', tell)
+    socket.once('error', tell)
+    // Without this, a socket that a middlebox or we ourselves destroyed leaves its requests hanging until they time out.
+    socket.once('close', () => {
+      if (!told) socket.emit('error', new Error('the connection was closed'))
+    })
+    return socket
+  }
+}
+
+interface RequestQueuePrototype {
+  pending: unknown[]
+  scheduleCheckPendingRequests(): void
+}
+const CURED = Symbol.for('millrace.kafkajs.cured')
+
+// kafkajs starts a timer after each answer, mostly with a negative delay: Node 24 prints a warning for it. Nothing pending, no timer.
+function cureRequestQueue(): void {
+  const { prototype } = require('kafkajs/src/network/requestQueue') as { prototype: RequestQueuePrototype }
+  if (CURED in prototype) return
+  const original = prototype.scheduleCheckPendingRequests
+  prototype.scheduleCheckPendingRequests = function (this: RequestQueuePrototype) {
+    if (this.pending.length > 0) original.call(this)
+  }
+  Object.defineProperty(prototype, CURED, { value: true })
+}
+
+/** @internal For the spec that guards the version and the shape of what is used here. */
+export const internals = {
+  version: (): string => (require('kafkajs/package.json') as { version: string }).version,
+  requestQueue: (): RequestQueuePrototype =>
+    (require('kafkajs/src/network/requestQueue') as { prototype: RequestQueuePrototype }).prototype
+}
