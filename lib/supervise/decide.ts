@@ -35,7 +35,7 @@ export function decide(
   const since = now - directive.limit.withinMs
   const spent = budget.granted.reduce((n, at) => n + (at > since ? 1 : 0), 0)
   if (spent >= directive.limit.restarts) {
-    return directive.then === 'stop' ? { kind: 'stop' } : { kind: 'escalate', exhausted: true }
+    return directive.otherwise === 'stop' ? { kind: 'stop' } : { kind: 'escalate', exhausted: true }
   }
   // The exponent counts restarts without progress, also those outside the window: quiet time does not make a poison record edible.
   const attempt = budget.granted.length

@@ -17,7 +17,7 @@ export interface RestartDirective {
   readonly limit: { readonly restarts: number; readonly withinMs: number }
   /** Removes the local state first; it is rebuilt from the changelog. */
   readonly wipe: boolean
-  readonly then: Exhausted
+  readonly otherwise: Exhausted
 }
 
 export type Directive =
@@ -41,7 +41,7 @@ export interface RestartOptions {
   /** Default false. */
   wipe?: boolean
   /** Default 'escalate'. */
-  then?: Exhausted
+  otherwise?: Exhausted
 }
 
 export interface RuleBuilder {
@@ -92,7 +92,7 @@ function restartDirective(options: RestartOptions): RestartDirective {
     backoff,
     limit: Object.freeze(limit),
     wipe: options.wipe ?? false,
-    then: options.then ?? 'escalate'
+    otherwise: options.otherwise ?? 'escalate'
   }
 }
 
@@ -118,5 +118,5 @@ export function describeRules(rules: readonly Rule[]): string {
 function describeDirective(d: Directive): string {
   if (d.kind !== 'restart') return d.kind
   const { backoff: b, limit: l } = d
-  return `restart${d.wipe ? ' with wipe' : ''}, ${b.min}–${b.max} ms apart, ${l.restarts} within ${l.withinMs} ms, then ${d.then}`
+  return `restart${d.wipe ? ' with wipe' : ''}, ${b.min}–${b.max} ms apart, ${l.restarts} within ${l.withinMs} ms, then ${d.otherwise}`
 }

@@ -77,7 +77,7 @@ describe('supervision', () => {
   })
 
   it('stops instead of escalating when the rule says so', () => {
-    const rules = [on(Error).restart({ limit: { restarts: 0, within: '1m' }, then: 'stop' })]
+    const rules = [on(Error).restart({ limit: { restarts: 0, within: '1m' }, otherwise: 'stop' })]
     expect(decide(rules, new Error('x'), FULL_BUDGET, 0, middle).kind).to.equal('stop')
   })
 

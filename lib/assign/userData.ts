@@ -1,0 +1,62 @@
+/** What members tell the leader and the leader tells members, besides partitions: small versioned JSON in the group's user data. */
+
+export const USER_DATA_VERSION = 1
+
+/** Of one process, read at each join. Which tasks it runs follows from the partitions it owns. */
+export interface SubscriptionData {
+  readonly version: number
+  /** One process may be several members only by mistake; standbys must be on another process than their active. */
+  readonly processId: string
+  /** Tasks whose state lies in this process's directory, and when it was last written (ms): the freshest copy restores the least. */
+  readonly onDisk: Readonly<Record<string, number>>
+}
+
+export interface AssignmentData {
+  readonly version: number
+  readonly active: readonly string[]
+  /** Nothing assigns standbys yet; members that do not know them ignore them. */
+  readonly standby: readonly string[]
+}
+
+export function encodeSubscription(data: Omit<SubscriptionData, 'version'>): Buffer {
+  return Buffer.from(JSON.stringify({ v: USER_DATA_VERSION, p: data.processId, d: data.onDisk }))
+}
+
+/** Never throws: a member that speaks another version, or none, takes part as one without state. */
+export function decodeSubscription(bytes: Buffer, memberId: string): SubscriptionData {
+  const raw = parse(bytes)
+  const onDisk: Record<string, number> = {}
+  if (isObject(raw.d)) {
+    for (const [task, at] of Object.entries(raw.d)) if (typeof at === 'number') onDisk[task] = at
+  }
+  return {
+    version: typeof raw.v === 'number' ? raw.v : 0,
+    processId: typeof raw.p === 'string' ? raw.p : memberId,
+    onDisk
+  }
+}
+
+export function encodeAssignment(data: Omit<AssignmentData, 'version'>): Buffer {
+  return Buffer.from(JSON.stringify({ v: USER_DATA_VERSION, a: data.active, s: data.standby }))
+}
+
+/** Never throws, as `decodeSubscription`. */
+export function decodeAssignment(bytes: Buffer): AssignmentData {
+  const raw = parse(bytes)
+  return { version: typeof raw.v === 'number' ? raw.v : 0, active: strings(raw.a), standby: strings(raw.s) }
+}
+
+function parse(bytes: Buffer): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(bytes.toString('utf8'))
+    return isObject(value) ? value : {}
+  } catch {
+    return {}
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const strings = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((x): x is string => typeof x === 'string') : []
