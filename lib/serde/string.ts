@@ -1,0 +1,25 @@
+/** Text as UTF-8, as Java's StringSerializer. */
+import { EncodeError } from '../errors.ts'
+import type { Serde } from '../record.ts'
+import { utf8 } from './slices.ts'
+
+const STRING: Serde<string> = {
+  name: 'string',
+  encode(value) {
+    if (typeof value !== 'string') {
+      throw new EncodeError(
+        `string() cannot encode ${typeof value === 'object' ? 'an object' : `the ${typeof value} ${String(value)}`}: ` +
+          `give text, or use json() or another serde for this topic.`
+      )
+    }
+    return Buffer.from(value, 'utf8')
+  },
+  decode: utf8
+}
+
+/**
+ * UTF-8 text. Always the same object, so that keys of two topics compare as bytes.
+ * @throws EncodeError when the value is no string.
+ * @example topic('flights', { key: string(), value: json<Flight>() })
+ */
+export const string = (): Serde<string> => STRING

@@ -1,0 +1,58 @@
+/** Keys of windows, on topics as the JVM's TimeWindowedSerializer writes them: key ‖ start (8 bytes, big-endian). */
+import { ConfigError, DecodeError } from '../errors.ts'
+import type { Serde } from '../record.ts'
+import { type Duration, ms } from '../time.ts'
+import { long } from './numbers.ts'
+
+/** A key and its window [start, end), ms since the epoch. */
+export interface Windowed<K> {
+  readonly key: K
+  readonly start: number
+  readonly end: number
+}
+
+export interface WindowedSerde<K> extends Serde<Windowed<K>> {
+  /** The serde of the raw key; partitions are chosen by it alone. */
+  readonly inner: Serde<K>
+  readonly size: number
+}
+
+const cache = new WeakMap<Serde<unknown>, Map<number, WindowedSerde<unknown>>>()
+
+/**
+ * Windowed keys in the JVM's binary form. The end is not written: the reader must know the size.
+ * The same inner serde and size give the same object.
+ * @param size the size of the windows, in ms or as '5m'
+ * @throws ConfigError when the size is not above 0; DecodeError when the bytes are shorter than a start.
+ * @example topic('delays', { key: windowed(string(), '1d'), value: json<Delay>() })
+ */
+export function windowed<K>(inner: Serde<K>, size: Duration): WindowedSerde<K> {
+  const sizeMs = ms(size)
+  if (sizeMs <= 0) throw new ConfigError(`windowed() needs a size above 0, not ${size}.`)
+  const made = cache.get(inner as Serde<unknown>) ?? new Map<number, WindowedSerde<unknown>>()
+  cache.set(inner as Serde<unknown>, made)
+  const known = made.get(sizeMs)
+  if (known) return known as unknown as WindowedSerde<K>
+  const serde = make(inner, sizeMs)
+  made.set(sizeMs, serde as unknown as WindowedSerde<unknown>)
+  return serde
+}
+
+function make<K>(inner: Serde<K>, size: number): WindowedSerde<K> {
+  return {
+    name: `windowed(${inner.name}, ${size})`,
+    inner,
+    size,
+    encode: ({ key, start }) => Buffer.concat([inner.encode(key), long().encode(start)]),
+    decode(bytes, from, to) {
+      if (to - from < 8)
+        throw new DecodeError(`windowed() found ${to - from} bytes: a windowed key ends with 8 bytes of start time.`)
+      const start = long().decode(bytes, to - 8, to)
+      return { key: inner.decode(bytes, from, to - 8), start, end: start + size }
+    }
+  }
+}
+
+/** True for a serde made by `windowed`. */
+export const isWindowed = (serde: Serde<unknown>): serde is WindowedSerde<unknown> =>
+  'inner' in serde && 'size' in serde
