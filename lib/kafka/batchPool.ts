@@ -31,6 +31,9 @@ const pools = new WeakMap<object, BatchPool>()
 /** The pool that belongs to `owner` (a Cluster). */
 export function poolOf(owner: object): BatchPool {
   let pool = pools.get(owner)
-  if (!pool) pools.set(owner, (pool = new BatchPool()))
+  if (!pool) {
+    pool = new BatchPool()
+    pools.set(owner, pool)
+  }
   return pool
 }

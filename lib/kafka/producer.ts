@@ -3,6 +3,7 @@ import { ConfigError, StateError } from '../errors.ts'
 import type { Cluster } from './cluster.ts'
 import { mayRepeat } from './coordinatorCall.ts'
 import type { Producer, ProducerOptions } from './port.ts'
+import { prepareCodec } from './protocol/compression.ts'
 import { check } from './protocol/errors.ts'
 import { retry } from './retry.ts'
 import { Sender } from './sender.ts'
@@ -28,6 +29,7 @@ export interface DeliveryOptions extends ProducerOptions {
 export async function createProducer(cluster: Cluster, options: DeliveryOptions): Promise<Producer> {
   const { deliveryMs = DELIVERY_MS } = options
   const batchBytes = checkedBatchBytes(options.batchBytes)
+  await prepareCodec(options.compression ?? 'none')
   const lane = cluster.wire.lane(`producer:${options.lane}`)
   const what = 'Asking for a producer id'
   const identity = await retry(cluster, { what, baseMs: 20, timeoutMs: deliveryMs, retriable: mayRepeat }, async () => {

@@ -1,5 +1,5 @@
 /** Gathers batches per partition and sends them: one request in flight per leader, every partition's acknowledgement checked. */
-import { StateError, TransportError } from '../errors.ts'
+import { MillraceError, StateError, TransportError } from '../errors.ts'
 import { tpKey } from '../record.ts'
 import { type BatchPool, poolOf } from './batchPool.ts'
 import type { Cluster } from './cluster.ts'
@@ -89,7 +89,10 @@ export class Sender implements QueueOwner {
 
   writer(topic: string, partition: number): PartitionWriter {
     let queues = this.#queues.get(topic)
-    if (!queues) this.#queues.set(topic, (queues = []))
+    if (!queues) {
+      queues = []
+      this.#queues.set(topic, queues)
+    }
     let queue = queues[partition]
     if (!queue) queues[partition] = queue = new PartitionQueue(topic, partition, this)
     return queue
@@ -320,10 +323,14 @@ export class Sender implements QueueOwner {
 
   #settle(queue: PartitionQueue, entry: Entry | undefined): void {
     const verdict = judge(entry, queue.topic, queue.partition)
-    if (verdict.kind === 'failed') return this.fail(verdict.error)
+    if (verdict.kind === 'failed') {
+      this.fail(verdict.error)
+      return
+    }
     if (verdict.kind === 'again') {
       if (verdict.moved) this.#cluster.invalidate(queue.topic)
-      return this.#again(queue, verdict.error)
+      this.#again(queue, verdict.error)
+      return
     }
     const flight = queue.acknowledge(verdict.baseOffset)
     // A batch sent twice may still lie in a socket that is being torn down: its buffer is not used again.
@@ -345,15 +352,18 @@ export class Sender implements QueueOwner {
 
   /** The whole request failed: it did not arrive, or its answer was lost. Both mend by the same bytes again. */
   #lost(queues: PartitionQueue[], failure: unknown): void {
-    const error =
-      failure instanceof TransportError
-        ? failure
-        : new TransportError('Producing failed in an unexpected way', 'fatal', { cause: failure })
-    if (!error.retriable && !isLost(error)) return this.fail(error)
+    if (!(failure instanceof TransportError) || !(failure.retriable || isLost(failure))) {
+      // Nobody reachable at the start is said as it is; anything else here is a defect.
+      const known = failure instanceof MillraceError
+      this.fail(
+        known ? failure : new TransportError('Producing failed in an unexpected way', 'fatal', { cause: failure })
+      )
+      return
+    }
     for (const queue of queues) {
       // The broker may be gone: its partitions have a new leader then.
       this.#cluster.invalidate(queue.topic)
-      this.#again(queue, error)
+      this.#again(queue, failure)
       if (this.#failure) return
     }
   }
@@ -363,7 +373,10 @@ export class Sender implements QueueOwner {
     if (queue.failures++ === 0) queue.failingSince = now
     // Surely not written are only those that never left and those that the broker refused.
     if (queue.flight && (isLost(error) || WRITTEN_PERHAPS.has(error.kafkaCode))) queue.flight.maybeWritten = true
-    if (now - queue.failingSince >= this.#options.deliveryMs) return this.fail(this.#gaveUp(queue, error))
+    if (now - queue.failingSince >= this.#options.deliveryMs) {
+      this.fail(this.#gaveUp(queue, error))
+      return
+    }
     const pause = Math.min(LONGEST_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(queue.failures - 1, 10))
     queue.retryAt = now + pause * (0.5 + this.#cluster.random() / 2)
     this.#wait(queue)

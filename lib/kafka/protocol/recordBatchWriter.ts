@@ -2,12 +2,11 @@
 import { crc32c } from '@node-rs/crc32'
 import type { Headers } from '../../record.ts'
 import type { Codec } from '../port.ts'
-import { compress } from './compression.ts'
+import { CODEC_BITS, compress } from './compression.ts'
 
 /** Bytes before the first record. */
 export const BATCH_HEADER = 61
 
-const CODEC_BITS: Record<Codec, number> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
 const TRANSACTIONAL = 1 << 4
 /** Up to this length a loop of ours beats the call into C++ (bench/append.ts: they cross near 24 bytes). */
 const LOOP_COPY = 24
