@@ -94,6 +94,8 @@ export interface Operator {
   process(record: StreamRecord<any, any>): MaybePromise<void>
   /** Rows [from, to) of a fetched set are about to come with their source key: read what they need with one multi-get. */
   prefetch?(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void>
+  /** What `prefetch` reads depends on the times in the set: not called where an extractor gives other times. */
+  readonly prefetchByTime?: boolean
   close?(): void
 }
 

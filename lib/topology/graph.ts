@@ -1,0 +1,287 @@
+/** The graph of sources, processors, sinks and stores, checked as it grows; `build` gives it an application id. */
+import { nearest, TopologyError } from '../errors.ts'
+import type { Serde } from '../record.ts'
+import type { StoreSpec } from '../store/port.ts'
+import type { Buildable, BuiltTopology, ChangelogTopic, RepartitionTopic } from './built.ts'
+import { describeTopology } from './describe.ts'
+import { callSite, changelogTopic, checkName, repartitionTopic } from './names.ts'
+import type { Node, ProcessorNode, SinkNode, SourceNode, SubTopology } from './node.ts'
+import { connectedParts } from './subtopologies.ts'
+
+export type { Buildable, BuiltTopology, ChangelogTopic, RepartitionTopic } from './built.ts'
+
+export interface ProcessorDraft extends Omit<ProcessorNode, 'kind' | 'stores' | 'keepsKey'> {
+  readonly stores?: readonly string[]
+  /** Default false. */
+  readonly keepsKey?: boolean
+}
+
+export interface RepartitionDraft {
+  /** Without application id and suffix. */
+  readonly name: string
+  readonly parent: string
+  // biome-ignore lint/suspicious/noExplicitAny: the typed builders above guarantee that the parts fit
+  readonly key: Serde<any>
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly value: Serde<any>
+  readonly partitions?: number | undefined
+}
+
+interface Placed<T> {
+  readonly it: T
+  readonly place: string
+}
+
+/** The low-level builder; the typed DSL stands on it. Parents must be added before their children. */
+export class Topology implements Buildable {
+  #nodes = new Map<string, Placed<Node>>()
+  #stores = new Map<string, Placed<StoreSpec>>()
+  #topics = new Map<string, string>() // topic → source node that reads it
+  #repartitions = new Map<string, RepartitionDraft>() // by the name of their sink and source nodes' topic
+  #copartitioned: { node: string; members: readonly string[] }[] = []
+  #unnamed = new Map<string, string>() // derived names of stores and repartitions → place
+
+  /** @throws TopologyError when the name or a topic is taken. */
+  addSource(source: Omit<SourceNode, 'kind'>): void {
+    for (const topic of source.topics) {
+      checkName('topic', topic, callSite())
+      const other = this.#topics.get(topic)
+      if (other !== undefined) {
+        throw new TopologyError(
+          `Topic "${topic}" is read by source "${other}" (${this.#nodes.get(other)!.place}) and by "${source.name}" (${callSite()}): ` +
+            `a topic has one source. Use the same stream twice.`,
+          { code: 'ERR_TOPOLOGY_SOURCE', details: { topic } }
+        )
+      }
+    }
+    this.#add({ ...source, kind: 'source' })
+    for (const topic of source.topics) this.#topics.set(topic, source.name)
+  }
+
+  /** @throws TopologyError when the name is taken, a parent is unknown or a sink, or a store is not added. */
+  addProcessor(draft: ProcessorDraft): void {
+    this.#checkParents(draft.name, draft.parents)
+    const stores = draft.stores ?? []
+    for (const store of stores) this.#checkStore(store, draft.name)
+    this.#add({ ...draft, kind: 'processor', stores: [...stores], keepsKey: draft.keepsKey ?? false })
+  }
+
+  /** @throws TopologyError when the name is taken or a parent is unknown or a sink. */
+  addSink(sink: Omit<SinkNode, 'kind'>): void {
+    this.#checkParents(sink.name, sink.parents)
+    if (typeof sink.topic === 'string') checkName('topic', sink.topic, callSite())
+    this.#add({ ...sink, kind: 'sink' })
+  }
+
+  /** Adds a store, and connects it to processors that exist. @throws TopologyError when the name is taken. */
+  addStore<K, V>(spec: StoreSpec<K, V>, ...processors: string[]): void {
+    const place = callSite()
+    checkName('store', spec.name, place)
+    const known = this.#stores.get(spec.name)
+    if (known) throw duplicate('store', spec.name, known.place, place)
+    this.#stores.set(spec.name, { it: spec as unknown as StoreSpec, place })
+    for (const processor of processors) this.connect(processor, spec.name)
+  }
+
+  /** Gives a processor access to a store that was added. */
+  connect(processor: string, store: string): void {
+    this.#checkStore(store, processor)
+    const node = this.#nodes.get(processor)?.it
+    if (node?.kind !== 'processor') {
+      throw new TopologyError(`Store "${store}" cannot be connected to "${processor}": there is no such processor.`, {
+        code: 'ERR_TOPOLOGY_STORE'
+      })
+    }
+    if (!node.stores.includes(store)) (node.stores as string[]).push(store)
+  }
+
+  /**
+   * Ends the part above `parent` in an internal topic and starts a new one behind it. Its nodes are `<name>-repartition` (source)
+   * and `<name>-repartition-sink`.
+   * @returns the name of the new source node
+   */
+  addRepartition(draft: RepartitionDraft): string {
+    const place = callSite()
+    checkName('repartition', draft.name, place)
+    const source = `${draft.name}-repartition`
+    if (this.#repartitions.has(source))
+      throw duplicate('repartition', draft.name, this.#nodes.get(source)!.place, place)
+    this.#checkParents(source, [draft.parent])
+    const { key, value } = draft
+    this.#add({ kind: 'sink', name: `${source}-sink`, parents: [draft.parent], topic: source, key, value })
+    this.#add({ kind: 'source', name: source, topics: [source], key, value })
+    this.#repartitions.set(source, draft)
+    return source
+  }
+
+  /** The topics behind these nodes must have equal partition counts, or `node` would not see matching keys in one task. */
+  copartition(node: string, members: readonly string[]): void {
+    this.#copartitioned.push({ node, members })
+  }
+
+  /** Remembers that a store or repartition has a derived name: a warning of `build`. */
+  unnamed(name: string): void {
+    this.#unnamed.set(name, callSite())
+  }
+
+  hasName(name: string): boolean {
+    return this.#nodes.has(name) || this.#stores.has(name) || this.#repartitions.has(`${name}-repartition`)
+  }
+
+  /** The source node that reads a topic. */
+  sourceOf(topic: string): SourceNode | undefined {
+    const name = this.#topics.get(topic)
+    return name === undefined ? undefined : (this.#nodes.get(name)!.it as SourceNode)
+  }
+
+  placeOf(name: string): string {
+    return this.#nodes.get(name)?.place ?? this.#stores.get(name)?.place ?? 'unknown place'
+  }
+
+  /**
+   * Fixes the names of internal topics and cuts the graph into sub-topologies.
+   * @throws TopologyError when nothing is read, a store is not used, or a full topic name is too long or taken.
+   */
+  build(applicationId: string): BuiltTopology {
+    checkName('application id', applicationId, callSite())
+    const parts = connectedParts([...this.#nodes.values()].map((p) => p.it))
+    if (parts.length === 0) {
+      throw new TopologyError('The topology is empty: read a topic with stream(…) or table(…).', {
+        code: 'ERR_TOPOLOGY_EMPTY'
+      })
+    }
+    const used = new Set<string>()
+    const subtopologies = parts.map((nodes, id) => this.#sub(id, nodes, applicationId, used))
+    for (const [name, { place }] of this.#stores) {
+      if (used.has(name)) continue
+      throw new TopologyError(`Store "${name}" (${place}) is connected to no processor: connect it, or leave it out.`, {
+        code: 'ERR_TOPOLOGY_STORE'
+      })
+    }
+    const repartition: RepartitionTopic[] = [...this.#repartitions.values()].map((draft) => ({
+      topic: repartitionTopic(applicationId, draft.name),
+      name: draft.name,
+      partitions: draft.partitions,
+      upstream: this.#sourceTopics(draft.parent, applicationId)
+    }))
+    const changelogs: ChangelogTopic[] = subtopologies.flatMap((sub) =>
+      sub.stores
+        .filter((store) => store.logged)
+        .map((store) => ({ topic: changelogTopic(applicationId, store.name), store, subtopology: sub.id }))
+    )
+    const seen = new Map<string, string>([...this.#topics.keys()].map((topic) => [topic, 'your own topic']))
+    for (const { topic } of [...repartition, ...changelogs]) {
+      checkName('internal topic', topic, 'application id and node name together')
+      if (seen.has(topic)) throw duplicate('topic', topic, seen.get(topic)!, 'internal topic')
+      seen.set(topic, 'internal topic')
+    }
+    const built: BuiltTopology = {
+      applicationId,
+      subtopologies,
+      internalTopics: { repartition, changelogs },
+      copartitioned: this.#copartitioned.map(({ node, members }) => ({
+        node,
+        topics: [...new Set(members.flatMap((m) => this.#sourceTopics(m, applicationId)))]
+      })),
+      warnings: [...this.#unnamed].map(
+        ([name, place]) =>
+          `"${name}" (${place}) has a derived name: give it one of your own, so that it keeps its state when the topology around it changes.`
+      ),
+      describe: () => describeTopology(built)
+    }
+    return built
+  }
+
+  /** The topology for people. */
+  describe(applicationId = 'app'): string {
+    return this.build(applicationId).describe()
+  }
+
+  #sub(id: number, nodes: readonly Node[], applicationId: string, used: Set<string>): SubTopology {
+    const topics: string[] = []
+    const repartitions = new Set<string>()
+    const stores = new Map<string, StoreSpec>()
+    const resolved = nodes.map((node): Node => {
+      if (node.kind === 'processor') {
+        for (const name of node.stores) {
+          used.add(name)
+          stores.set(name, this.#stores.get(name)!.it)
+        }
+        return node
+      }
+      const own = node.kind === 'source' ? node.topics[0]! : typeof node.topic === 'string' ? node.topic : ''
+      const draft = this.#repartitions.get(own)
+      const internal = draft !== undefined && node.name.startsWith(own)
+      const full = internal ? repartitionTopic(applicationId, draft.name) : own
+      if (internal) repartitions.add(full)
+      if (node.kind === 'source') topics.push(...(internal ? [full] : node.topics))
+      if (!internal) return node
+      return node.kind === 'source' ? { ...node, topics: [full] } : { ...node, topic: full }
+    })
+    return {
+      id,
+      nodes: resolved,
+      stores: [...stores.values()],
+      sourceTopics: topics,
+      repartitionTopics: [...repartitions]
+    }
+  }
+
+  /** Full names of the topics that feed a node within its sub-topology. */
+  #sourceTopics(name: string, applicationId: string): string[] {
+    const node = this.#nodes.get(name)!.it
+    if (node.kind !== 'source') return [...new Set(node.parents.flatMap((p) => this.#sourceTopics(p, applicationId)))]
+    const draft = this.#repartitions.get(node.name)
+    return draft ? [repartitionTopic(applicationId, draft.name)] : [...node.topics]
+  }
+
+  #add(node: Node): void {
+    const place = callSite()
+    checkName('name', node.name, place)
+    const known = this.#nodes.get(node.name)
+    if (known) throw duplicate('node', node.name, known.place, place)
+    this.#nodes.set(node.name, { it: node, place })
+  }
+
+  #checkParents(child: string, parents: readonly string[]): void {
+    if (parents.length === 0) {
+      throw new TopologyError(`Node "${child}" has no parent: name the node it reads from.`, {
+        code: 'ERR_TOPOLOGY_PARENT'
+      })
+    }
+    for (const parent of parents) {
+      const known = this.#nodes.get(parent)
+      if (!known) {
+        const near = nearest(parent, [...this.#nodes.keys()])
+        throw new TopologyError(
+          `Node "${child}" (${callSite()}) has the parent "${parent}", which does not exist${near ? `: did you mean "${near}"?` : '. Add parents before children.'}`,
+          { code: 'ERR_TOPOLOGY_PARENT' }
+        )
+      }
+      if (known.it.kind === 'sink') {
+        throw new TopologyError(
+          `Node "${child}" (${callSite()}) has the sink "${parent}" (${known.place}) as parent: nothing comes out of a sink. Read its topic instead.`,
+          { code: 'ERR_TOPOLOGY_PARENT' }
+        )
+      }
+    }
+  }
+
+  #checkStore(store: string, node: string): void {
+    if (this.#stores.has(store)) return
+    const near = nearest(store, [...this.#stores.keys()])
+    throw new TopologyError(
+      `Node "${node}" (${callSite()}) uses the store "${store}", which was not added${near ? `: did you mean "${near}"?` : ': add it first.'}`,
+      { code: 'ERR_TOPOLOGY_STORE' }
+    )
+  }
+}
+
+const duplicate = (what: string, name: string, first: string, second: string): TopologyError =>
+  new TopologyError(
+    `The ${what} name "${name}" is used twice: at ${first} and at ${second}. Give one of them another name.`,
+    {
+      code: 'ERR_TOPOLOGY_DUPLICATE',
+      details: { name, places: [first, second] }
+    }
+  )

@@ -1,0 +1,307 @@
+/** A sub-topology compiled for one task: operators that call each other directly, no lookup per record. */
+import { TopologyError } from '../errors.ts'
+import type { RecordSet, StreamRecord } from '../record.ts'
+import type { MaybePromise, RowStore, TaskStore } from '../store/port.ts'
+import type { Clock } from '../time.ts'
+import { locate } from './failure.ts'
+import type {
+  Cancellable,
+  Operator,
+  OperatorContext,
+  ProcessorNode,
+  RecordContext,
+  SinkNode,
+  SourceNode,
+  SubTopology
+} from './node.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: typed at the operators
+type AnyRecord = StreamRecord<any, any>
+
+/** What a sub-topology needs from its task. */
+export interface InstanceEnv {
+  readonly applicationId: string
+  readonly taskId: string
+  readonly partition: number
+  readonly clock: Clock
+  /** A record reached a sink. Bytes must be copied before it returns. */
+  emit(sink: SinkNode, record: AnyRecord): MaybePromise<void>
+  store(name: string): TaskStore
+  schedule(
+    node: string,
+    intervalMs: number,
+    type: 'stream' | 'wall',
+    fire: (time: number) => MaybePromise<void>
+  ): Cancellable
+  drop(node: string, reason: string): void
+  /** Highest event time taken for processing; -1 before the first record. */
+  streamTime(): number
+  /** The record in hand; undefined in punctuators. */
+  source(): RecordContext | undefined
+  saved(node: string, slot: string): number | undefined
+  save(node: string, slot: string, value: number): void
+}
+
+/** Where the records of a source topic go in. */
+export interface SourceInstance {
+  readonly node: SourceNode
+  /** @throws ProcessingError with node, topic, partition, offset and cause when user code throws; so does the promise. */
+  process(record: AnyRecord): MaybePromise<void>
+  /** Call before `process` of rows [from, to) of a fetched set: their state is read with one multi-get per store. */
+  prefetch(set: RecordSet, from: number, to: number): MaybePromise<void>
+}
+
+/** Which node is at work: kept by two writes per hop, so that no operator needs a try of its own. */
+interface Running {
+  at: string
+}
+
+interface Target {
+  process(record: AnyRecord): MaybePromise<void>
+}
+
+class NodeContext implements OperatorContext {
+  readonly nodeName: string
+  readonly #env: InstanceEnv
+  readonly #running: Running
+  readonly #stores: readonly string[]
+  readonly #targets: Target[] = [] // owned by TopologyInstance: filled at compile, then fixed
+  readonly #names: string[] = []
+
+  constructor(nodeName: string, stores: readonly string[], env: InstanceEnv, running: Running) {
+    this.nodeName = nodeName
+    this.#stores = stores
+    this.#env = env
+    this.#running = running
+  }
+
+  /** @internal */
+  addTarget(name: string, target: Target): void {
+    this.#names.push(name)
+    this.#targets.push(target)
+  }
+
+  get applicationId(): string {
+    return this.#env.applicationId
+  }
+  get taskId(): string {
+    return this.#env.taskId
+  }
+  get partition(): number {
+    return this.#env.partition
+  }
+  get clock(): Clock {
+    return this.#env.clock
+  }
+  get source(): RecordContext | undefined {
+    return this.#env.source()
+  }
+  get streamTime(): number {
+    return this.#env.streamTime()
+  }
+
+  forward(record: AnyRecord, child?: string): MaybePromise<void> {
+    if (child !== undefined) return this.#hop(this.#index(child), record)
+    if (this.#targets.length === 1) return this.#hop(0, record)
+    return this.#fan(record, 0)
+  }
+
+  #hop(index: number, record: AnyRecord): MaybePromise<void> {
+    const running = this.#running
+    const name = this.#names[index]!
+    running.at = name
+    const result = this.#targets[index]!.process(record)
+    running.at = this.nodeName
+    // A throw in the continuation of a waiting child comes when `at` has moved on: the innermost hop names it.
+    return result === undefined ? undefined : result.catch((e) => this.#rethrow(e, name))
+  }
+
+  #fan(record: AnyRecord, from: number): MaybePromise<void> {
+    for (let i = from; i < this.#targets.length; i++) {
+      const result = this.#hop(i, record)
+      if (result !== undefined) return result.then(() => this.#fan(record, i + 1))
+    }
+  }
+
+  #rethrow(error: unknown, node: string): never {
+    throw locate(error, node, this.#env.source())
+  }
+
+  #index(child: string): number {
+    const index = this.#names.indexOf(child)
+    if (index >= 0) return index
+    throw new TopologyError(
+      `Node "${this.nodeName}" forwards to "${child}", which is not its child. Its children: ${this.#names.join(', ') || 'none'}.`,
+      { code: 'ERR_TOPOLOGY_PARENT' }
+    )
+  }
+
+  store(name: string): TaskStore {
+    if (this.#stores.includes(name)) return this.#env.store(name)
+    throw new TopologyError(
+      `Node "${this.nodeName}" asks for the store "${name}", which is not connected to it. Connected: ${this.#stores.join(', ') || 'none'}. ` +
+        `Name the store in the node's \`stores\`.`,
+      { code: 'ERR_TOPOLOGY_STORE', details: { node: this.nodeName, store: name } }
+    )
+  }
+
+  schedule(intervalMs: number, type: 'stream' | 'wall', fire: (time: number) => MaybePromise<void>): Cancellable {
+    if (!(Number.isFinite(intervalMs) && intervalMs >= 1)) {
+      throw new TopologyError(`Node "${this.nodeName}" schedules every ${intervalMs} ms: an interval is at least 1 ms.`)
+    }
+    return this.#env.schedule(this.nodeName, intervalMs, type, (time) => this.#guard(() => fire(time)))
+  }
+
+  #guard(run: () => MaybePromise<void>): MaybePromise<void> {
+    this.#running.at = this.nodeName
+    try {
+      const result = run()
+      return result === undefined ? undefined : result.catch((e) => this.#rethrow(e, this.nodeName))
+    } catch (error) {
+      return this.#rethrow(error, this.#running.at)
+    }
+  }
+
+  /** @internal The entry of a source and of a flush: where throws get their place. */
+  enter(record: AnyRecord): MaybePromise<void> {
+    this.#running.at = this.nodeName
+    try {
+      return this.forward(record)
+    } catch (error) {
+      return this.#rethrow(error, this.#running.at)
+    }
+  }
+
+  /** @internal Makes a store's flush to this node say where it failed. */
+  guardFlush(store: RowStore<unknown>): void {
+    const flush = store.onFlush
+    if (flush) store.onFlush = (row, old) => this.#guard(() => flush(row, old))
+  }
+
+  drop(reason: string): void {
+    this.#env.drop(this.nodeName, reason)
+  }
+  saved(slot: string): number | undefined {
+    return this.#env.saved(this.nodeName, slot)
+  }
+  save(slot: string, value: number): void {
+    this.#env.save(this.nodeName, slot, value)
+  }
+}
+
+class CompiledSource implements SourceInstance {
+  readonly node: SourceNode
+  readonly #context: NodeContext
+  readonly #prefetching: readonly Operator[]
+
+  constructor(node: SourceNode, context: NodeContext, prefetching: readonly Operator[]) {
+    this.node = node
+    this.#context = context
+    this.#prefetching = prefetching
+  }
+
+  process(record: AnyRecord): MaybePromise<void> {
+    return this.#context.enter(record)
+  }
+
+  prefetch(set: RecordSet, from: number, to: number): MaybePromise<void> {
+    let waiting: Promise<void>[] | undefined
+    for (const operator of this.#prefetching) {
+      const result = operator.prefetch!(set, from, to, this.node.key)
+      if (result !== undefined) {
+        waiting ??= []
+        waiting.push(result)
+      }
+    }
+    return waiting && Promise.all(waiting).then(() => undefined)
+  }
+}
+
+/** One per task. `init` before the first record, `close` at the end; in between all calls are direct. */
+export class TopologyInstance {
+  /** Store names, each after those that feed it: the order of flushes. */
+  readonly flushOrder: readonly string[]
+  readonly #sources = new Map<string, CompiledSource>()
+  readonly #operators: { node: ProcessorNode; operator: Operator; context: NodeContext }[] = []
+
+  constructor(sub: SubTopology, env: InstanceEnv) {
+    const running: Running = { at: '' }
+    const contexts = new Map<string, NodeContext>()
+    const operators = new Map<string, Operator>()
+    const order = new Set<string>()
+    for (const node of sub.nodes) {
+      const stores = node.kind === 'processor' ? node.stores : []
+      const context = new NodeContext(node.name, stores, env, running)
+      contexts.set(node.name, context)
+      if (node.kind === 'source') continue
+      const target: Target = node.kind === 'sink' ? { process: (record) => env.emit(node, record) } : node.create()
+      for (const parent of node.parents) contexts.get(parent)!.addTarget(node.name, target)
+      if (node.kind === 'sink') continue
+      operators.set(node.name, target)
+      this.#operators.push({ node, operator: target, context })
+      // Nodes come in topological order. A store that several use counts from its first: the one that writes it.
+      for (const store of stores) order.add(store)
+    }
+    this.flushOrder = [...order]
+    for (const node of sub.nodes) {
+      if (node.kind !== 'source') continue
+      const source = new CompiledSource(node, contexts.get(node.name)!, prefetchers(node, sub, operators))
+      for (const topic of node.topics) this.#sources.set(topic, source)
+    }
+  }
+
+  /** Gives every operator its context, parents first. */
+  init(): void {
+    for (const { operator, context } of this.#operators) {
+      try {
+        operator.init?.(context)
+      } catch (error) {
+        throw locate(error, context.nodeName, undefined)
+      }
+    }
+    for (const { node, context } of this.#operators) {
+      // Only the first user of a store sets onFlush; guarding it once is enough.
+      for (const name of node.stores) {
+        const store = context.store(name) as RowStore<unknown>
+        if (!this.#guarded.has(name) && store.onFlush) {
+          this.#guarded.add(name)
+          context.guardFlush(store)
+        }
+      }
+    }
+  }
+  #guarded = new Set<string>()
+
+  /** @throws TopologyError when the sub-topology does not read that topic. */
+  source(topic: string): SourceInstance {
+    const source = this.#sources.get(topic)
+    if (source) return source
+    throw new TopologyError(`No source reads the topic "${topic}". Sources: ${[...this.#sources.keys()].join(', ')}.`)
+  }
+
+  /** Closes every operator, children first; the first failure is thrown after all were closed. */
+  close(): void {
+    let failure: unknown
+    for (const { operator, context } of [...this.#operators].reverse()) {
+      try {
+        operator.close?.()
+      } catch (error) {
+        failure ??= locate(error, context.nodeName, undefined)
+      }
+    }
+    if (failure !== undefined) throw failure
+  }
+}
+
+/** Operators that meet the source's own keys: reachable through nodes that keep the key. */
+function prefetchers(source: SourceNode, sub: SubTopology, operators: Map<string, Operator>): Operator[] {
+  const sameKey = new Set([source.name])
+  const found: Operator[] = []
+  for (const node of sub.nodes) {
+    if (node.kind !== 'processor' || !node.parents.some((p) => sameKey.has(p))) continue
+    const operator = operators.get(node.name)!
+    if (operator.prefetch && !(operator.prefetchByTime && source.timestamp)) found.push(operator)
+    if (node.keepsKey) sameKey.add(node.name)
+  }
+  return found
+}
