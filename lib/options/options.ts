@@ -1,0 +1,285 @@
+/** The options of a runtime: their types with units and defaults, and the one place where they are checked. */
+import { ConfigError } from '../errors.ts'
+import type { KafkaWireOptions } from '../kafka/kafkajs.ts'
+import type { Transport } from '../kafka/port.ts'
+import type { Binding } from '../store/port.ts'
+import { DEFAULT_RULES } from '../supervise/defaults.ts'
+import type { Rule } from '../supervise/rules.ts'
+import type { Guarantee, Logger, TaskEnv } from '../task/port.ts'
+import { type Clock, type Duration, type Random, systemClock, systemRandom } from '../time.ts'
+import type { BuiltTopology } from '../topology/graph.ts'
+import {
+  bytes,
+  type Check,
+  callable,
+  duration,
+  durationOrForever,
+  having,
+  identifier,
+  oneOf,
+  positiveDuration,
+  refuseUnknown,
+  text,
+  whole,
+  wrong
+} from './check.ts'
+
+/** What `createRuntime` takes. Durations are milliseconds or `'30s'`; sizes are bytes. */
+export interface MillraceOptions {
+  /** Name of the job: consumer group, prefix of internal topics and transactional ids. All processes of a job share it. */
+  id: string
+  /** What to run: a `Topology`, or a builder of one. */
+  topology: { build(applicationId: string): BuiltTopology }
+  /** How to reach Kafka. Give this or `transport`. */
+  kafka?: KafkaWireOptions
+  /** Another log behind the same port, such as `embeddedTransport()`. It is yours: the runtime does not close it. */
+  transport?: Transport
+  /** Where local state lies. Default `./state/<id>`. Processes on one machine should each have their own. */
+  stateDir?: string
+  /** Default 'at-least-once', as in Kafka Streams. 'exactly-once' puts state, output and offsets into one transaction per commit. */
+  guarantee?: Guarantee
+  /** Default 100 ms exactly-once, 1 s at-least-once (Kafka Streams: 30 s). Aggregations appear downstream at this pace. */
+  commitInterval?: Duration
+  /** All write-back caches of the process together. Default 64 MiB. */
+  cacheBytes?: number
+  /** Read ahead per source partition. Default 4 MiB. */
+  queueBytes?: number
+  /** Output in flight per task before it waits for the broker. Default 8 MiB. */
+  outboxBytes?: number
+  /** Without a heartbeat for so long the group takes the process for dead. Default 45 s. */
+  sessionTimeout?: Duration
+  /** How long a rebalance waits for tasks to be handed over. Default 60 s. */
+  rebalanceTimeout?: Duration
+  /** Default 3 s; at most a third of sessionTimeout. */
+  heartbeatInterval?: Duration
+  /** Static membership: a restart within sessionTimeout moves no task. Unique per process. */
+  instanceId?: string
+  /** What keeps the state. Default 'rocksdb-native'. */
+  store?: Binding
+  /** Of internal topics. Default -1: the broker's default. */
+  replicationFactor?: number
+  /** How long a task waits for an empty input that the broker is known to have more of; 0 = not at all, -1 = for ever. Default 0. */
+  maxTaskIdle?: Duration | -1
+  /** After so long the broker aborts a transaction that nobody ends. Default rebalanceTimeout · 1.5; exactly-once needs more than rebalanceTimeout. */
+  transactionTimeout?: Duration
+  /** pino, or anything of its shape. Default: nothing is logged. */
+  logger?: Logger
+  supervise?: {
+    /** Asked before the default rules, in order; the first that matches decides. See `on`. */
+    rules?: readonly Rule[]
+    /** What an escalated failure of one task does: 'fail' ends the runtime with that error (default), 'stop-task' keeps the others going. */
+    onEscalate?: 'fail' | 'stop-task'
+  }
+  shutdown?: {
+    /** How long a drain may take before what is left is closed without a commit. Default 20 s. */
+    drainWithin?: Duration
+    /** How long closing one task may take before it is given up as leaked. Default 10 s. */
+    closeWithin?: Duration
+  }
+  /** @internal */ clock?: Clock
+  /** @internal */ random?: Random
+  /** @internal Called at each step of open and commit; a throw is a crash of the task. */
+  probe?: TaskEnv['probe']
+}
+
+/** The options, complete and in final units. */
+export interface Settings {
+  readonly id: string
+  readonly topology: MillraceOptions['topology']
+  readonly kafka: KafkaWireOptions | undefined
+  readonly transport: Transport | undefined
+  readonly stateDir: string
+  readonly guarantee: Guarantee
+  readonly commitIntervalMs: number
+  readonly cacheBytes: number
+  readonly queueBytes: number
+  readonly outboxBytes: number
+  readonly sessionMs: number
+  readonly rebalanceMs: number
+  readonly heartbeatMs: number
+  readonly instanceId: string | undefined
+  readonly store: Binding
+  readonly replicationFactor: number
+  readonly maxTaskIdleMs: number
+  readonly transactionTimeoutMs: number
+  readonly logger: Logger
+  /** The user's, then the defaults. */
+  readonly rules: readonly Rule[]
+  readonly onEscalate: 'fail' | 'stop-task'
+  readonly drainWithinMs: number
+  readonly closeWithinMs: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly probe: TaskEnv['probe']
+}
+
+const nothing = (): void => {}
+export const SILENT: Logger = Object.freeze({ debug: nothing, info: nothing, warn: nothing, error: nothing })
+
+const TOP = [
+  'id',
+  'topology',
+  'kafka',
+  'transport',
+  'stateDir',
+  'guarantee',
+  'commitInterval',
+  'cacheBytes',
+  'queueBytes',
+  'outboxBytes',
+  'sessionTimeout',
+  'rebalanceTimeout',
+  'heartbeatInterval',
+  'instanceId',
+  'store',
+  'replicationFactor',
+  'maxTaskIdle',
+  'transactionTimeout',
+  'logger',
+  'supervise',
+  'shutdown',
+  'clock',
+  'random',
+  'probe'
+] as const satisfies readonly (keyof MillraceOptions)[]
+
+const KAFKA = [
+  'brokers',
+  'clientId',
+  'ssl',
+  'sasl',
+  'connectionTimeoutMs',
+  'requestTimeoutMs',
+  'reachTimeoutMs',
+  'log',
+  'socketFactory',
+  'clock'
+] as const satisfies readonly (keyof KafkaWireOptions)[]
+
+/**
+ * Checks every option and fills in defaults.
+ * @throws ConfigError ERR_UNKNOWN_OPTION with the nearest name; ERR_OPTION for a value out of range or two that contradict each other.
+ */
+export function parseOptions(options: MillraceOptions): Settings {
+  if (typeof options !== 'object' || options === null)
+    wrong('options', options, 'an object with id, topology and kafka')
+  refuseUnknown(options, TOP, '')
+  const given = options as unknown as Record<string, unknown>
+  const read = <T>(name: keyof MillraceOptions, check: Check<T>, fallback: T): T =>
+    given[name] === undefined ? fallback : check(given[name], name)
+  const supervise = section(given.supervise, 'supervise', ['rules', 'onEscalate'])
+  const shutdown = section(given.shutdown, 'shutdown', ['drainWithin', 'closeWithin'])
+
+  const id = identifier(given.id, 'id')
+  const guarantee = read('guarantee', oneOf<Guarantee>('at-least-once', 'exactly-once'), 'at-least-once')
+  const rebalanceMs = read('rebalanceTimeout', positiveDuration, 60_000)
+  const settings: Settings = {
+    id,
+    topology: having<MillraceOptions['topology']>('a Topology, or a builder with build()', 'build')(
+      given.topology,
+      'topology'
+    ),
+    ...connection(given),
+    stateDir: read('stateDir', text, `./state/${id}`),
+    guarantee,
+    commitIntervalMs: read('commitInterval', duration, guarantee === 'exactly-once' ? 100 : 1_000),
+    cacheBytes: read('cacheBytes', bytes, 64 << 20),
+    queueBytes: read('queueBytes', bytes, 4 << 20),
+    outboxBytes: read('outboxBytes', bytes, 8 << 20),
+    sessionMs: read('sessionTimeout', positiveDuration, 45_000),
+    rebalanceMs,
+    heartbeatMs: read('heartbeatInterval', positiveDuration, 3_000),
+    instanceId: read<string | undefined>('instanceId', identifier, undefined),
+    store: read('store', oneOf<Binding>('rocksdb-native', 'rocksdb', 'memory'), 'rocksdb-native'),
+    replicationFactor: read('replicationFactor', replication, -1),
+    maxTaskIdleMs: read('maxTaskIdle', durationOrForever, 0),
+    transactionTimeoutMs: read('transactionTimeout', positiveDuration, rebalanceMs * 1.5),
+    logger: read(
+      'logger',
+      having<Logger>('a logger with debug, info, warn and error', 'debug', 'info', 'warn', 'error'),
+      SILENT
+    ),
+    rules: Object.freeze([...rulesOf(supervise.rules), ...DEFAULT_RULES]),
+    onEscalate: orElse(supervise.onEscalate, 'supervise.onEscalate', oneOf('fail', 'stop-task'), 'fail'),
+    drainWithinMs: orElse(shutdown.drainWithin, 'shutdown.drainWithin', duration, 20_000),
+    closeWithinMs: orElse(shutdown.closeWithin, 'shutdown.closeWithin', positiveDuration, 10_000),
+    clock: read(
+      'clock',
+      having<Clock>('a clock with now, setTimeout and clearTimeout', 'now', 'setTimeout', 'clearTimeout'),
+      systemClock
+    ),
+    random: read('random', callable<Random>('a function that gives numbers in [0, 1)'), systemRandom),
+    probe: read<TaskEnv['probe']>('probe', callable('a function'), undefined)
+  }
+  refuseContradictions(settings)
+  return Object.freeze(settings)
+}
+
+function connection(given: Record<string, unknown>): Pick<Settings, 'kafka' | 'transport'> {
+  if ((given.kafka === undefined) === (given.transport === undefined)) {
+    throw new ConfigError(
+      given.kafka === undefined
+        ? `There is no option "kafka": say where the brokers are, as in kafka: { brokers: ['localhost:9092'] }, or give a transport.`
+        : 'Both "kafka" and "transport" are given. Leave one of them out.',
+      { details: { option: 'kafka' } }
+    )
+  }
+  if (given.transport !== undefined) {
+    const transport = having<Transport>('a transport, such as embeddedTransport()', 'reader', 'group', 'txnProducer')
+    return { kafka: undefined, transport: transport(given.transport, 'transport') }
+  }
+  const kafka = section(given.kafka, 'kafka', KAFKA)
+  const { brokers } = kafka
+  if (!Array.isArray(brokers) || brokers.length === 0 || !brokers.every((b) => typeof b === 'string' && b.length > 0)) {
+    wrong('kafka.brokers', brokers, `a list of addresses, as in ['localhost:9092']`)
+  }
+  return { kafka: kafka as unknown as KafkaWireOptions, transport: undefined }
+}
+
+/** Settings that are fine alone and cannot work together. */
+function refuseContradictions(s: Settings): void {
+  const refuse = (option: string, message: string): never => {
+    throw new ConfigError(message, { details: { option } })
+  }
+  if (s.heartbeatMs * 3 > s.sessionMs) {
+    refuse(
+      'heartbeatInterval',
+      `heartbeatInterval (${s.heartbeatMs} ms) is more than a third of sessionTimeout (${s.sessionMs} ms): two lost heartbeats would end the membership. Make it ${Math.floor(s.sessionMs / 3)} ms or less.`
+    )
+  }
+  if (s.guarantee !== 'exactly-once') return
+  if (s.transactionTimeoutMs <= s.rebalanceMs) {
+    refuse(
+      'transactionTimeout',
+      `transactionTimeout (${s.transactionTimeoutMs} ms) must be longer than rebalanceTimeout (${s.rebalanceMs} ms): a transaction is held open while the group rebalances, and the broker would abort it.`
+    )
+  }
+  if (s.transactionTimeoutMs <= s.commitIntervalMs) {
+    refuse(
+      'transactionTimeout',
+      `transactionTimeout (${s.transactionTimeoutMs} ms) must be longer than commitInterval (${s.commitIntervalMs} ms): the broker would abort every transaction before it is committed.`
+    )
+  }
+}
+
+function section(value: unknown, name: string, known: readonly string[]): Record<string, unknown> {
+  if (value === undefined) return {}
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    wrong(name, value, `an object with ${known.join(', ')}`)
+  }
+  refuseUnknown(value as object, known, `${name}.`)
+  return value as Record<string, unknown>
+}
+
+const orElse = <T>(value: unknown, name: string, check: Check<T>, fallback: T): T =>
+  value === undefined ? fallback : check(value, name)
+
+const replication: Check<number> = (value, name) =>
+  value === -1 ? -1 : whole(1, 'a whole number of replicas, or -1 for the default of the broker')(value, name)
+
+function rulesOf(value: unknown): readonly Rule[] {
+  if (value === undefined) return []
+  const ok =
+    Array.isArray(value) && value.every((r) => typeof r === 'object' && r !== null && 'when' in r && 'directive' in r)
+  return ok ? (value as Rule[]) : wrong('supervise.rules', value, 'a list of rules, as in [on(TimeoutError).restart()]')
+}
