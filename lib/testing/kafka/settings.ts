@@ -1,4 +1,5 @@
 /** The server.properties of one node of a test cluster (KRaft, combined mode), the same for every way to start it. */
+import { randomUUID } from 'node:crypto'
 
 /** Where one node listens and how the others and the clients reach it. */
 export interface NodeAddress {
@@ -82,3 +83,11 @@ function retention(overrides: Record<string, string>): Record<string, string> {
 /** A node's meta.properties, as the storage tool would write it; `directoryId` is a base64url UUID. */
 export const metaProperties = (id: number, directoryId: string): string =>
   `version=1\ncluster.id=${CLUSTER_ID}\nnode.id=${id}\ndirectory.id=${directoryId}\n`
+
+/** Kafka's own form of a folder's name: the 16 bytes of a random UUID in base64url, not beginning with a dash. */
+export function directoryId(): string {
+  for (;;) {
+    const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
+    if (!id.startsWith('-')) return id
+  }
+}
