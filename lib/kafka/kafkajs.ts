@@ -2,10 +2,12 @@
 import type * as tls from 'node:tls'
 import type { KafkaConfig, SASLOptions } from 'kafkajs'
 import { ConfigError, MillraceError, TransportError, UnreachableError } from '../errors.ts'
-import { type Clock, delay, systemClock } from '../time.ts'
+import { type Clock, delay, type Random, systemClock, systemRandom } from '../time.ts'
 import { brokerFactory, LOG_LEVELS, plainSocket, reportingClose, type SocketFactory } from './kafkajsInternals.ts'
 import { closedError, Link } from './kafkajsLink.ts'
+import type { Transport } from './port.ts'
 import type { ApiMap } from './protocol/api.ts'
+import { createTransport } from './transport.ts'
 import type { ApiName, Lane, Node, Wire } from './wire.ts'
 
 export type { SocketFactory } from './kafkajsInternals.ts'
@@ -33,6 +35,25 @@ export interface KafkaWireOptions {
   /** Makes the sockets: a proxy, or faults in tests. */
   socketFactory?: SocketFactory
   clock?: Clock
+}
+
+export interface KafkaTransportOptions extends KafkaWireOptions {
+  random?: Random
+}
+
+/**
+ * A real Kafka behind the port. Connects lazily; close it to let the process end.
+ * @throws ConfigError when the broker list is empty or malformed; the first call that needs a broker throws
+ *   UnreachableError ERR_BROKER_UNREACHABLE when none answers.
+ * @example
+ * const transport = kafkaTransport({ brokers: ['localhost:9092'] })
+ * await transport.admin.topics()
+ */
+export function kafkaTransport(options: KafkaTransportOptions): Transport {
+  return createTransport(kafkajsWire(options), {
+    clock: options.clock ?? systemClock,
+    random: options.random ?? systemRandom
+  })
 }
 
 interface Address {
