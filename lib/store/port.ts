@@ -41,6 +41,12 @@ export interface DatabaseDriver {
   destroy(directory: string): Promise<void>
 }
 
+/** Bytes of all write-back caches of the process. `cacheBudget(limit)` of lib/store/cache/budget.ts makes one. */
+export interface CacheBudget {
+  readonly limit: number
+  used: number
+}
+
 /** What a topology says of a store. */
 export interface StoreSpec<K = unknown, V = unknown> {
   readonly name: string

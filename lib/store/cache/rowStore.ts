@@ -1,0 +1,423 @@
+/** The write-back cache over a task's database: values as objects, serialised once at flush, however often they changed. */
+import { DecodeError, EncodeError } from '../../errors.ts'
+import type { Headers } from '../../record.ts'
+import { latin1, localKey, ROW_VALUE_AT, readInt64, rowBytes, storeEnd } from '../bytes.ts'
+import type {
+  CacheBudget,
+  ChangelogSink,
+  Database,
+  MaybePromise,
+  Row,
+  RowStore,
+  StoreSpec,
+  WriteBatch
+} from '../port.ts'
+import { type Evictor, enrol, resign, shrink } from './budget.ts'
+import { CachedRow } from './row.ts'
+import { mergeScan, overlayOf, type Scanned, type ScanRange } from './scan.ts'
+
+/** Heap of a row without its value: object, Map entry, id. */
+const ROW_OVERHEAD = 240
+/** A deserialised value and the one that was sent before, against the bytes of one. */
+const HEAP_PER_BYTE = 2
+/** Rows that the eviction may look at before a batch; after a commit it may look at all. */
+const STEPS = 20_000
+
+export interface RowStoreOptions<V> {
+  readonly spec: StoreSpec<unknown, V>
+  /** The store's number in the database: the prefix of its keys. */
+  readonly id: number
+  readonly database: Database
+  readonly budget: CacheBudget
+}
+
+/**
+ * A row passes through: read → set (dirty) → flushed (changelog and downstream have it, the database not) → writing → clean.
+ * Only clean rows are evicted. A row may be set again in every state: what is persisted are the flushed bytes, never the
+ * newer value, so that the database always equals the changelog up to the position written with it.
+ */
+export class CachedRowStore<V> implements RowStore<V>, Evictor {
+  readonly spec: StoreSpec<unknown, V>
+  readonly id: number
+  onFlush: ((row: Row<V>, old: V | null) => MaybePromise<void>) | undefined = undefined
+
+  protected readonly database: Database
+  protected readonly rows = new Map<string, CachedRow<V>>()
+  protected changed: CachedRow<V>[] = [] // dirty, in the order of the first change since the last flush
+  protected flushed: CachedRow<V>[] = [] // each once, in the order of the first flush since the last persist
+  #writing: CachedRow<V>[] = [] // in the database write under way
+  readonly #reading = new Map<string, Promise<unknown>>() // ids on their way from the database
+  readonly #budget: CacheBudget
+  #bytes = 0
+  #hand: IterableIterator<CachedRow<V>> // of the eviction clock
+  #typical = 64 // bytes of a serialised value, a moving average
+
+  constructor({ spec, id, database, budget }: RowStoreOptions<V>) {
+    this.spec = spec
+    this.id = id
+    this.database = database
+    this.#budget = budget
+    this.#hand = this.rows.values()
+    enrol(budget, this)
+  }
+
+  get dirty(): boolean {
+    return this.changed.length > 0
+  }
+
+  /** Some rows wait for a flush or a persist and cannot be evicted. */
+  get holds(): boolean {
+    return this.changed.length + this.flushed.length + this.#writing.length > 0
+  }
+
+  /** Heap this cache is held to use. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Rows in the cache. */
+  get size(): number {
+    return this.rows.size
+  }
+
+  row(id: string): MaybePromise<CachedRow<V>> {
+    const row = this.rows.get(id)
+    if (row === undefined) return this.#read(id)
+    row.used = true
+    return row
+  }
+
+  prefetch(ids: Iterable<string>): MaybePromise<void> {
+    const misses = new Set<string>()
+    let pending: Set<Promise<unknown>> | undefined
+    for (const id of ids) {
+      const row = this.rows.get(id)
+      if (row !== undefined) {
+        row.used = true
+        continue
+      }
+      const reading = this.#reading.size > 0 ? this.#reading.get(id) : undefined
+      if (reading === undefined) misses.add(id)
+      else {
+        pending ??= new Set()
+        pending.add(reading)
+      }
+    }
+    const own = misses.size > 0 ? this.#readMany([...misses]) : undefined
+    if (pending === undefined) return own
+    if (own !== undefined) pending.add(own)
+    return Promise.all(pending).then(() => {})
+  }
+
+  set(row: Row<V>, value: V | null, timestamp: number, headers: Headers): void {
+    let target = row as CachedRow<V>
+    if (!target.cached) target = this.#readmit(target, value, timestamp)
+    target.value = value
+    target.timestamp = timestamp
+    target.headers = headers
+    if (target.dirty) return
+    target.dirty = true
+    this.changed.push(target)
+  }
+
+  flush(changelog: ChangelogSink | undefined): MaybePromise<void> {
+    const rows = this.changed
+    if (rows.length === 0) return
+    const encoded = this.#encode(rows) // first all of them: a value that does not encode must not leave others half-written
+    this.changed = []
+    for (const row of rows) row.dirty = false
+    for (let i = 0; i < rows.length; i++) {
+      const answer = this.#give(rows, encoded, i, changelog)
+      if (answer instanceof Promise) return this.#giveRest(answer, rows, encoded, i + 1, changelog)
+    }
+  }
+
+  persist(batch: WriteBatch): void {
+    const rows = this.flushed
+    this.flushed = []
+    // A write that failed leaves its rows here: they stay held, its task is about to close.
+    this.#writing = this.#writing.length > 0 ? this.#writing.concat(rows) : rows
+    for (const row of rows) {
+      if (row.flushed) batch.put(row.key!, row.flushed)
+      else batch.delete(row.key!)
+      row.flushed = undefined
+      row.writing = true
+    }
+  }
+
+  persisted(): void {
+    for (const row of this.#writing) {
+      row.writing = false
+      if (row.flushed !== undefined) continue
+      row.key = undefined
+      if (row.value === null && !row.dirty) row.timestamp = -1
+    }
+    this.#writing = []
+    shrink(this.#budget, Number.POSITIVE_INFINITY)
+  }
+
+  restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void {
+    const local = Buffer.allocUnsafe(2 + key.length)
+    local[0] = this.id >>> 8
+    local[1] = this.id & 0xff
+    local.set(key, 2)
+    if (value === null) batch.delete(local)
+    else batch.put(local, rowBytes(timestamp, value))
+  }
+
+  /** Rows by the order of their ids, cache over database, as they are at this call. */
+  scan(range: ScanRange): AsyncGenerator<Scanned<V>> {
+    const overlay = overlayOf(this.#held(), range)
+    const chunks = this.database.range({
+      from: localKey(this.id, range.from),
+      to: range.to === undefined ? storeEnd(this.id) : localKey(this.id, range.to),
+      ...(range.reverse ? { reverse: true } : {}),
+      // The overlay may hide rows, each at most one.
+      ...(range.limit === undefined ? {} : { limit: range.limit + overlay.length })
+    })
+    return mergeScan(overlay, chunks, (key, value) => this.#scanned(key, value), range)
+  }
+
+  evict(bytes: number, steps: number): number {
+    let freed = 0
+    let left = Math.min(steps, this.rows.size * 2 + 2)
+    if (this.changed.length + this.flushed.length + this.#writing.length >= this.rows.size) return 0
+    while (freed < bytes && left-- > 0) {
+      const next = this.#hand.next()
+      if (next.done) {
+        this.#hand = this.rows.values()
+        continue
+      }
+      const row = next.value
+      if (row.held) continue
+      if (row.used) row.used = false
+      else freed += this.drop(row)
+    }
+    return freed
+  }
+
+  /** Forgets every row, changes included (the database was wiped, or the task closes). */
+  clear(): void {
+    for (const row of this.rows.values()) row.cached = false
+    this.rows.clear()
+    this.#hand = this.rows.values()
+    this.changed = []
+    this.flushed = []
+    this.#writing = []
+    this.#budget.used -= this.#bytes
+    this.#bytes = 0
+  }
+
+  /** `clear`, and the budget forgets this cache. */
+  release(): void {
+    this.clear()
+    resign(this.#budget, this)
+  }
+
+  protected drop(row: CachedRow<V>): number {
+    this.rows.delete(row.id)
+    row.cached = false
+    this.#grow(-row.size)
+    return row.size
+  }
+
+  #read(id: string): MaybePromise<CachedRow<V>> {
+    const reading = this.#reading.get(id)
+    if (reading !== undefined) return reading.then(() => this.row(id))
+    this.#makeRoom()
+    const answer = this.database.get(localKey(this.id, id))
+    if (!(answer instanceof Promise)) return this.#admit(id, answer)
+    const promise = answer.then((bytes) => this.#admit(id, bytes)).finally(() => this.#reading.delete(id))
+    this.#reading.set(id, promise)
+    return promise
+  }
+
+  #readMany(ids: string[]): MaybePromise<void> {
+    this.#makeRoom()
+    const keys = new Array<Buffer>(ids.length)
+    for (let i = 0; i < ids.length; i++) keys[i] = localKey(this.id, ids[i]!)
+    const answer = this.database.getMany(keys)
+    if (!(answer instanceof Promise)) {
+      for (let i = 0; i < ids.length; i++) this.#admit(ids[i]!, answer[i]!)
+      return
+    }
+    const promise = answer
+      .then((values) => {
+        for (let i = 0; i < ids.length; i++) this.#admit(ids[i]!, values[i]!)
+      })
+      .finally(() => {
+        for (const id of ids) this.#reading.delete(id)
+      })
+    for (const id of ids) this.#reading.set(id, promise)
+    return promise
+  }
+
+  /** A row from the database into the cache; absent ones too, so that a new key is asked for once. */
+  #admit(id: string, bytes: Buffer | null): CachedRow<V> {
+    const length = bytes === null ? this.#typical : bytes.length - ROW_VALUE_AT
+    const size = ROW_OVERHEAD + id.length + HEAP_PER_BYTE * length
+    const row =
+      bytes === null
+        ? new CachedRow<V>(id, null, -1, size)
+        : new CachedRow<V>(id, this.#decode(id, bytes), readInt64(bytes, 0), size)
+    this.rows.set(id, row)
+    this.#grow(size)
+    return row
+  }
+
+  /**
+   * An operator held a row over a batch, in which it was evicted. It was clean, so what it holds is what the database has: it goes back
+   * in, unless the row was read anew since; then that one is changed, and the held one only follows.
+   */
+  #readmit(row: CachedRow<V>, value: V | null, timestamp: number): CachedRow<V> {
+    const current = this.rows.get(row.id)
+    if (current !== undefined) {
+      row.value = value
+      row.timestamp = timestamp
+      return current
+    }
+    row.cached = true
+    row.used = true
+    this.rows.set(row.id, row)
+    this.#grow(row.size)
+    return row
+  }
+
+  #encode(rows: readonly CachedRow<V>[]): (Buffer | null)[] {
+    const encoded = new Array<Buffer | null>(rows.length)
+    const serde = this.spec.value
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!
+      if (row.value === null) {
+        encoded[i] = null
+        continue
+      }
+      try {
+        encoded[i] = serde.encode(row.value)
+      } catch (cause) {
+        throw this.#encodeError(row, cause)
+      }
+    }
+    return encoded
+  }
+
+  /** One row to the changelog and downstream. A throw leaves it and those behind it dirty. */
+  #give(
+    rows: readonly CachedRow<V>[],
+    encoded: readonly (Buffer | null)[],
+    i: number,
+    changelog: ChangelogSink | undefined
+  ): MaybePromise<void> {
+    const row = rows[i]!
+    // Set again while a row before it was on its way downstream: the next flush gives it, once, with the newer value.
+    if (row.dirty) return
+    const value = encoded[i]!
+    const old = row.sent
+    if (value === null && old === null) {
+      row.timestamp = -1
+      return // it came and went between two flushes: nobody has seen it
+    }
+    try {
+      row.key ??= localKey(this.id, row.id)
+      changelog?.(row.key.subarray(2), value, row.timestamp)
+      if (row.flushed === undefined) this.flushed.push(row)
+      row.flushed = value === null ? null : rowBytes(row.timestamp, value)
+      this.#resize(row, value === null ? 0 : value.length)
+      row.sent = row.value
+      const answer = this.onFlush?.(row, old)
+      if (answer instanceof Promise) return answer
+    } catch (error) {
+      this.#keep(rows, i)
+      throw error
+    }
+  }
+
+  async #giveRest(
+    first: Promise<void>,
+    rows: readonly CachedRow<V>[],
+    encoded: readonly (Buffer | null)[],
+    from: number,
+    changelog: ChangelogSink | undefined
+  ): Promise<void> {
+    let given: Promise<void> | undefined = first
+    for (let i = from; ; i++) {
+      try {
+        if (given) await given
+      } catch (error) {
+        this.#keep(rows, i - 1)
+        throw error
+      }
+      if (i >= rows.length) return
+      const answer = this.#give(rows, encoded, i, changelog)
+      given = answer instanceof Promise ? answer : undefined
+    }
+  }
+
+  /** Marks rows from `i` on as changed again, before those changed since. */
+  #keep(rows: readonly CachedRow<V>[], i: number): void {
+    const rest = rows.slice(i).filter((row) => !row.dirty)
+    for (const row of rest) row.dirty = true
+    this.changed = rest.concat(this.changed)
+  }
+
+  #resize(row: CachedRow<V>, length: number): void {
+    this.#typical += (length - this.#typical) / 64
+    const size = ROW_OVERHEAD + row.id.length + Math.ceil(HEAP_PER_BYTE * length)
+    this.#grow(size - row.size)
+    row.size = size
+  }
+
+  #grow(bytes: number): void {
+    this.#bytes += bytes
+    this.#budget.used += bytes
+  }
+
+  #makeRoom(): void {
+    if (this.#budget.used > this.#budget.limit) shrink(this.#budget, STEPS)
+  }
+
+  *#held(): Generator<CachedRow<V>> {
+    yield* this.#writing
+    yield* this.flushed
+    yield* this.changed
+  }
+
+  #scanned(key: Buffer, bytes: Buffer): Scanned<V> {
+    const id = latin1(key, 2)
+    const row = this.rows.get(id)
+    if (row !== undefined && !row.held && row.value !== null) return row as Scanned<V>
+    return { id, value: this.#decode(id, bytes), timestamp: readInt64(bytes, 0) }
+  }
+
+  #decode(id: string, bytes: Buffer): V {
+    try {
+      return this.spec.value.decode(bytes, ROW_VALUE_AT, bytes.length)
+    } catch (cause) {
+      throw new DecodeError(
+        `Store "${this.spec.name}" holds a value for key ${this.describe(id)} that does not decode as ${this.spec.value.name}. ` +
+          `Was the store's serde changed? Give the job a new application id, or reset it, so that the state is built anew.`,
+        { cause, details: { store: this.spec.name, key: this.describe(id), serde: this.spec.value.name } }
+      )
+    }
+  }
+
+  #encodeError(row: CachedRow<V>, cause: unknown): EncodeError {
+    const key = this.describe(row.id)
+    const why = cause instanceof Error ? cause.message : String(cause)
+    return new EncodeError(
+      `Store "${this.spec.name}" cannot keep the value of key ${key}: ${this.spec.value.name} does not encode it (${why}). ` +
+        `Put only what the store's serde can write, or give the store another serde. Nothing was written.`,
+      { cause, details: { store: this.spec.name, key, serde: this.spec.value.name } }
+    )
+  }
+
+  /** The key as text for messages. */
+  protected describe(id: string): string {
+    try {
+      const bytes = Buffer.from(id, 'latin1')
+      return JSON.stringify(this.spec.key.decode(bytes, 0, bytes.length)) ?? 'undefined'
+    } catch {
+      return `0x${Buffer.from(id, 'latin1').toString('hex')}`
+    }
+  }
+}

@@ -1,0 +1,191 @@
+/** All local state of one task: its stores over one database, and everything that must be written in one batch with them. */
+import { join } from 'node:path'
+import { StateError } from '../errors.ts'
+import type { RecordSet } from '../record.ts'
+import type { Clock } from '../time.ts'
+import { localKey, storeEnd } from './bytes.ts'
+import { CachedRowStore } from './cache/rowStore.ts'
+import { Dictionary, type Position } from './dictionary.ts'
+import { makeDirectory } from './makeDirectory.ts'
+import type { CacheBudget, Database, DatabaseDriver, StoreSpec, TaskStore } from './port.ts'
+import { WindowRowStore } from './windowRows.ts'
+
+export interface TaskStateOptions {
+  /** The task's own directory; it should be locked (`lockDirectory`) before. Made when missing. */
+  readonly directory: string
+  readonly applicationId: string
+  readonly taskId: string
+  readonly driver: DatabaseDriver
+  readonly specs: readonly StoreSpec[]
+  readonly cache: CacheBudget
+  readonly clock: Clock
+}
+
+/** What was read from one changelog. */
+export interface RestoredPart {
+  readonly store: string
+  readonly sets: readonly RecordSet[]
+  /** The changelog offset behind the sets. */
+  readonly next: number
+}
+
+/** Where the database lies within a task's directory. */
+export const databaseDirectory = (directory: string): string => join(directory, 'db')
+
+/**
+ * Opens the database and its stores.
+ * @throws StateDirectoryError ERR_STATE_FOREIGN when the directory holds another task's state; ERR_STATE_LOCKED when it is open elsewhere.
+ * @throws StoreCorruptedError when the files cannot be read.
+ * @example
+ * const state = await openTaskState({ directory, applicationId: 'shop', taskId: '0_1', driver, specs, cache, clock })
+ * state.store('totals').flush(changelog)
+ * await state.commit(new Map([['totals', writer.ackedNext]]))
+ */
+export async function openTaskState(options: TaskStateOptions): Promise<TaskState> {
+  const directory = databaseDirectory(options.directory)
+  if (options.driver.durable) await makeDirectory(options.directory)
+  const database = await options.driver.open(directory)
+  try {
+    const dictionary = await Dictionary.load(database, directory, options, options.specs)
+    return new TaskState(options, database, dictionary)
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+}
+
+/** Removes a task's database from disk. It must be closed. */
+export const destroyTaskState = (directory: string, driver: DatabaseDriver): Promise<void> =>
+  driver.destroy(databaseDirectory(directory))
+
+/** Made by `openTaskState`. */
+export class TaskState {
+  /** In the order of the specs. */
+  readonly stores: readonly CachedRowStore<unknown>[]
+  readonly #byName: ReadonlyMap<string, CachedRowStore<unknown>>
+  readonly #database: Database
+  readonly #dictionary: Dictionary
+  readonly #cache: CacheBudget
+  readonly #clock: Clock
+
+  constructor({ specs, cache, clock }: TaskStateOptions, database: Database, dictionary: Dictionary) {
+    this.#database = database
+    this.#dictionary = dictionary
+    this.#cache = cache
+    this.#clock = clock
+    this.stores = specs.map((spec) => {
+      const options = { spec, id: dictionary.id(spec.name), database, budget: cache }
+      return spec.kind === 'window' ? new WindowRowStore(options) : new CachedRowStore(options)
+    })
+    this.#byName = new Map(this.stores.map((store) => [store.spec.name, store]))
+  }
+
+  /** @throws StateError for a name that the task's topology does not have. */
+  store(name: string): CachedRowStore<unknown> {
+    const store = this.#byName.get(name)
+    if (store) return store
+    throw new StateError(`This task has no store "${name}"; it has ${[...this.#byName.keys()].join(', ') || 'none'}.`, {
+      details: { store: name }
+    })
+  }
+
+  /** Some store has changes that are not flushed. */
+  get dirty(): boolean {
+    return this.stores.some((store) => store.dirty)
+  }
+
+  /** The process's caches are full and this task holds some of what cannot be evicted: commit before the interval is over. */
+  get full(): boolean {
+    return this.#cache.used > this.#cache.limit && this.stores.some((store) => store.holds)
+  }
+
+  /** Where the store's changelog is to be read on from; undefined when nothing of it is here. */
+  position(store: string): Position | undefined {
+    return this.#dictionary.position(store)
+  }
+
+  /** A number saved with the state: partition times, operators' own times. */
+  time(slot: string): number | undefined {
+    return this.#dictionary.time(slot)
+  }
+
+  /** Goes into the batch of the next commit. */
+  setTime(slot: string, value: number): void {
+    this.#dictionary.setTime(slot, value)
+  }
+
+  /**
+   * Commit step 4, one atomic write: what the stores flushed, the changelog positions behind it (those not named keep theirs), the times.
+   * A failure leaves the database as it was and this object unusable: close and reopen the task.
+   */
+  async commit(positions: ReadonlyMap<string, number>): Promise<void> {
+    await this.#database.write((batch) => {
+      for (const store of this.stores) store.persist(batch)
+      this.#refresh((name, next) =>
+        this.#dictionary.writePosition(batch, name, positions.get(name) ?? next, this.#clock)
+      )
+      for (const [name, next] of positions) {
+        if (this.#dictionary.position(name)?.next !== next) {
+          this.#dictionary.writePosition(batch, name, next, this.#clock)
+        }
+      }
+      this.#dictionary.writeTimes(batch)
+    })
+    for (const store of this.stores) store.persisted()
+  }
+
+  /**
+   * Says that the positions are still up to date, by the clock: for a task that has been idle for hours, and before a clean close.
+   * Call it only while the task owns its partitions: nobody else may have written to the changelogs.
+   */
+  async touch(): Promise<void> {
+    if (this.#dictionary.positioned().length === 0) return
+    await this.#database.write((batch) => {
+      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, next, this.#clock))
+    })
+  }
+
+  /** One atomic write of changelog records (null keys are skipped) and the positions behind them. */
+  async restoreBatch(parts: readonly RestoredPart[]): Promise<void> {
+    await this.#database.write((batch) => {
+      for (const { store, sets, next } of parts) {
+        const target = this.store(store)
+        for (const set of sets) restoreSet(target, batch, set)
+        this.#dictionary.writePosition(batch, store, next, this.#clock)
+      }
+    })
+  }
+
+  /** Empties a store, or all of them and the times, together with the positions. */
+  async wipe(store?: string): Promise<void> {
+    const targets = store === undefined ? this.stores : [this.store(store)]
+    await this.#database.write((batch) => {
+      for (const target of targets) {
+        batch.deleteRange(localKey(target.id, ''), storeEnd(target.id))
+        this.#dictionary.forgetPosition(batch, target.spec.name)
+      }
+      if (store === undefined) this.#dictionary.forgetTimes(batch)
+    })
+    for (const target of targets) target.clear()
+  }
+
+  /** Waits for running calls. What is not committed is forgotten: it comes again from the log. */
+  async close(): Promise<void> {
+    await this.#database.close()
+    for (const store of this.stores) store.release()
+  }
+
+  /** While this task lives it is the only writer of its changelogs: with every write all positions are known to be whole. */
+  #refresh(write: (store: string, next: number) => void): void {
+    for (const name of this.#dictionary.positioned()) {
+      if (this.#byName.has(name)) write(name, this.#dictionary.position(name)!.next)
+    }
+  }
+}
+
+function restoreSet(store: TaskStore, batch: Parameters<TaskStore['restore']>[0], set: RecordSet): void {
+  for (let i = 0; i < set.count; i++) {
+    const key = set.key(i)
+    if (key !== null) store.restore(batch, key, set.value(i), set.timestamps[i]!)
+  }
+}
