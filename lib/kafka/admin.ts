@@ -5,6 +5,7 @@ import { callCoordinator, firstError, mayRepeat } from './coordinatorCall.ts'
 import { atLeaders } from './offsets.ts'
 import type { Admin, Member, Offset, TopicSpec } from './port.ts'
 import { Code, check, kafkaError } from './protocol/errors.ts'
+import { decodeSubscription } from './protocol/subscription.ts'
 import { retry } from './retry.ts'
 import { byTopic } from './txnProducer.ts'
 
@@ -115,15 +116,20 @@ export class ClusterAdmin implements Admin {
       what: `Describing group "${groupId}"`,
       timeoutMs: PATIENCE_MS
     })
-    const { decodeSubscription } = await import('./protocol/subscription.ts')
     // Before the first join ends there is no metadata yet.
     return answer.members
       .filter((m) => m.metadata.length > 0)
-      .map(({ memberId, instanceId, metadata }) => ({
-        memberId,
-        ...(instanceId === null ? {} : { instanceId }),
-        ...decodeSubscription(metadata)
-      }))
+      .map(({ memberId, instanceId, metadata }) => {
+        const { topics, owned, generation, userData } = decodeSubscription(metadata)
+        return {
+          memberId,
+          ...(instanceId === null ? {} : { instanceId }),
+          topics,
+          owned: [...owned],
+          generation,
+          userData
+        }
+      })
   }
 
   async resetOffsets(groupId: string, to: Offset[]): Promise<void> {
