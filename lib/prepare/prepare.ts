@@ -1,0 +1,134 @@
+/** From a topology to tasks: checks the topics it reads and writes, creates internal ones, and says what each task reads. */
+import { nearest, TopicError } from '../errors.ts'
+import type { Admin } from '../kafka/port.ts'
+import { type Tp, tpKey } from '../record.ts'
+import type { TaskPlan } from '../task/port.ts'
+import type { BuiltTopology } from '../topology/built.ts'
+import { resolvePartitions } from '../topology/partitions.ts'
+
+export interface PreparedTopology {
+  readonly built: BuiltTopology
+  readonly plans: readonly TaskPlan[]
+  /** Topics the group subscribes to. */
+  readonly sourceTopics: readonly string[]
+  /** Topics whose records are deleted once they are committed. */
+  readonly repartitionTopics: readonly string[]
+  /** Of every topic the topology reads, keeps or writes by a fixed name. */
+  readonly partitionCount: (topic: string) => number
+  /** What works but will bite: for the log. */
+  readonly warnings: readonly string[]
+}
+
+export interface PrepareOptions {
+  readonly built: BuiltTopology
+  readonly admin: Admin
+  /** Of internal topics; -1 = the broker's default. */
+  readonly replicationFactor: number
+}
+
+/**
+ * Idempotent, and safe when several processes of a job start at once.
+ * @throws TopicError ERR_MISSING_TOPIC, ERR_COPARTITION, ERR_INTERNAL_TOPIC; TransportError or UnreachableError of the broker
+ */
+export async function prepare({ built, admin, replicationFactor }: PrepareOptions): Promise<PreparedTopology> {
+  const internal = new Set([
+    ...built.internalTopics.repartition.map((t) => t.topic),
+    ...built.internalTopics.changelogs.map((t) => t.topic)
+  ])
+  const sourceTopics = [...new Set(built.subtopologies.flatMap((sub) => sub.sourceTopics))]
+  const sinkTopics = sinksOf(built).filter((topic) => !internal.has(topic))
+  const wanted = [...new Set([...sourceTopics, ...sinkTopics, ...internal])]
+  const counts = await admin.partitions(wanted)
+  const missing = [...sourceTopics, ...sinkTopics].filter((topic) => !internal.has(topic) && !counts.has(topic))
+  if (missing.length > 0) throw missingTopics(missing, sourceTopics, await admin.topics(), internal)
+
+  const resolved = resolvePartitions(built, counts)
+  await admin.create(
+    resolved.internal
+      .filter((spec) => !counts.has(spec.topic))
+      .map((spec) => ({ ...spec, replication: replicationFactor }))
+  )
+  return {
+    built,
+    plans: plansOf(
+      built,
+      (id) => resolved.tasks(id),
+      (topic) => resolved.partitions(topic)
+    ),
+    sourceTopics,
+    repartitionTopics: built.internalTopics.repartition.map((t) => t.topic),
+    partitionCount: (topic) => resolved.partitions(topic) || (counts.get(topic) ?? 0),
+    warnings: [...built.warnings, ...(await retentionWarnings(admin, sinkTopics))]
+  }
+}
+
+/** One task per partition; a topic with fewer partitions than its sub-topology has tasks is read by the first of them only. */
+export function plansOf(
+  built: BuiltTopology,
+  tasks: (subtopology: number) => number,
+  partitions: (topic: string) => number
+): TaskPlan[] {
+  return built.subtopologies.flatMap((subtopology) =>
+    Array.from({ length: tasks(subtopology.id) }, (_, partition) => ({
+      id: `${subtopology.id}_${partition}`,
+      subtopology,
+      partition,
+      sources: subtopology.sourceTopics
+        .filter((topic) => partition < partitions(topic))
+        .map((topic) => ({ topic, partition }))
+    }))
+  )
+}
+
+/** The tasks of which every partition is in `tps`: a task does not start before the group has handed over all of its sources. */
+export function completeTasks(plans: readonly TaskPlan[], tps: readonly Tp[]): TaskPlan[] {
+  const held = new Set(tps.map((tp) => tpKey(tp.topic, tp.partition)))
+  return plans.filter((plan) => plan.sources.every((tp) => held.has(tpKey(tp.topic, tp.partition))))
+}
+
+/** Tasks that read any of `tps`. */
+export function affectedTasks(plans: readonly TaskPlan[], tps: readonly Tp[]): TaskPlan[] {
+  const touched = new Set(tps.map((tp) => tpKey(tp.topic, tp.partition)))
+  return plans.filter((plan) => plan.sources.some((tp) => touched.has(tpKey(tp.topic, tp.partition))))
+}
+
+function sinksOf(built: BuiltTopology): string[] {
+  const topics = new Set<string>()
+  for (const sub of built.subtopologies) {
+    for (const node of sub.nodes) if (node.kind === 'sink' && typeof node.topic === 'string') topics.add(node.topic)
+  }
+  return [...topics]
+}
+
+function missingTopics(
+  missing: readonly string[],
+  sources: readonly string[],
+  existing: readonly string[],
+  internal: ReadonlySet<string>
+): TopicError {
+  const candidates = existing.filter((topic) => !topic.startsWith('__') && !internal.has(topic))
+  const described = missing.map((topic) => {
+    const near = nearest(topic, candidates)
+    const role = sources.includes(topic) ? 'source' : 'output'
+    return `${role} topic "${topic}"${near ? ` (did you mean "${near}"?)` : ''}`
+  })
+  const them = missing.length === 1 ? 'it' : 'them'
+  return new TopicError(
+    `There is no ${described.join(', no ')}. Create ${them} with the partition count you want (that of the sources decides how far the job scales), then start again.`,
+    { code: 'ERR_MISSING_TOPIC', details: { topics: missing } }
+  )
+}
+
+/** Output carries the event time of its input: a replay of old data into a topic that deletes by age is deleted as it is written. */
+async function retentionWarnings(admin: Admin, topics: readonly string[]): Promise<string[]> {
+  const settings = await Promise.all(topics.map(async (topic) => ({ topic, config: await admin.describe(topic) })))
+  return settings
+    .filter(({ config }) => config['message.timestamp.type'] !== 'LogAppendTime')
+    .filter(({ config }) => (config['cleanup.policy'] ?? 'delete').includes('delete'))
+    .filter(({ config }) => Number(config['retention.ms'] ?? -1) >= 0)
+    .map(
+      ({ topic, config }) =>
+        `The output topic "${topic}" deletes records whose event time is older than ${Math.round(Number(config['retention.ms']) / 3_600_000)} h ` +
+        `(retention.ms=${config['retention.ms']}). Output of old input would be deleted: set retention.ms=-1 if you replay history.`
+    )
+}
