@@ -47,7 +47,10 @@ export interface EmbeddedBrokerOptions {
 }
 
 export interface EmbeddedBroker {
+  /** The connections of one client. */
   readonly wire: Wire
+  /** Another client, with connections of its own; `client` is told to the fault function. Two members of a group need two. */
+  connect(client: string): Wire
   /** Runs retention and compaction now. */
   clean(): void
   /** Asks `fn` what goes wrong at each call from now on; undefined mends the connection. */
@@ -81,6 +84,8 @@ class Broker implements EmbeddedBroker {
   readonly #topics: Topics
   readonly #groups: Groups
   readonly #transactions: Transactions
+  readonly #latency: () => number
+  readonly #wires: Wire[] = []
   #fault: FaultFn | undefined
 
   constructor(options: EmbeddedBrokerOptions) {
@@ -106,13 +111,21 @@ class Broker implements EmbeddedBroker {
       maxTimeoutMs: options.maxTransactionTimeoutMs ?? 900_000,
       markerDelayMs: options.markerDelayMs ?? 0
     })
-    this.wire = new EmbeddedWire({
+    this.#latency = typeof latencyMs === 'number' ? () => latencyMs : latencyMs
+    this.wire = this.connect('client')
+    if (cleanEveryMs > 0) this.#cleanEvery(cleanEveryMs)
+  }
+
+  connect(client: string): Wire {
+    const wire = new EmbeddedWire({
+      client,
       timers: this.#timers,
-      latency: typeof latencyMs === 'number' ? () => latencyMs : latencyMs,
+      latency: this.#latency,
       fault: () => this.#fault,
       handle: (node, api, request) => this.#handlers[api](request, node)
     })
-    if (cleanEveryMs > 0) this.#cleanEvery(cleanEveryMs)
+    this.#wires.push(wire)
+    return wire
   }
 
   clean(): void {
@@ -133,7 +146,7 @@ class Broker implements EmbeddedBroker {
 
   async close(): Promise<void> {
     this.#timers.close()
-    await this.wire.close()
+    await Promise.all(this.#wires.map((wire) => wire.close()))
   }
 
   #cleanEvery(ms: number): void {

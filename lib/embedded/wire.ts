@@ -23,6 +23,7 @@ export interface WireFault {
 }
 
 export interface WireCall {
+  readonly client: string
   readonly lane: string
   readonly node: number
   readonly api: ApiName
@@ -33,6 +34,8 @@ export interface WireCall {
 export type FaultFn = (call: WireCall) => WireFault | undefined
 
 export interface WireOptions {
+  /** Names the client in calls to the fault function. */
+  client: string
   timers: Timers
   /** Milliseconds from call to answer, over and above the handling. */
   latency: () => number
@@ -164,7 +167,13 @@ class Connection {
 
   async #serve(call: Call): Promise<void> {
     const { api, request } = call
-    const fault = this.#options.fault()?.({ lane: this.#lane, node: this.#node, api, request })
+    const fault = this.#options.fault()?.({
+      client: this.#options.client,
+      lane: this.#lane,
+      node: this.#node,
+      api,
+      request
+    })
     try {
       if (fault?.delayMs) await this.#until(this.#options.timers.clock.now() + fault.delayMs)
       if (fault?.refuse) return this.#fail(call, 'retriable', `Node ${this.#node} refused the connection for ${api}`)
