@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Serde } from '../../lib/record.ts'
 import { NO_HEADERS } from '../../lib/record.ts'
+import { latin1 } from '../../lib/store/bytes.ts'
 import { cacheBudget } from '../../lib/store/cache/budget.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import type { Binding, StoreSpec } from '../../lib/store/port.ts'
@@ -42,12 +43,17 @@ async function run(binding: Binding, rows: number, distinct: number, cacheBytes:
     clock: systemClock
   })
   const store = state.store('totals')
+  // As in a fetched batch: keys lie one after another in a buffer.
+  const keys = Buffer.from(Array.from({ length: distinct }, (_, i) => `key-${i.toString().padStart(8, '0')}`).join(''))
   const ids = Array.from({ length: BATCH }, () => '')
   let logged = 0
   const pass = async (): Promise<number> => {
     const begin = stopwatch()
     for (let at = 0; at < rows; at += BATCH) {
-      for (let i = 0; i < BATCH; i++) ids[i] = `key-${(((at + i) * 7919) % distinct).toString().padStart(8, '0')}`
+      for (let i = 0; i < BATCH; i++) {
+        const start = (((at + i) * 7919) % distinct) * 12
+        ids[i] = latin1(keys, start, start + 12)
+      }
       const read = store.prefetch(ids)
       if (read) await read
       for (let i = 0; i < BATCH; i++) {

@@ -19,6 +19,8 @@ export class CachedRow<V> implements Row<V> {
   key: Buffer | undefined = undefined
   /** What the changelog got and the database has not: row bytes, or null = tombstone. */
   flushed: Buffer | null | undefined = undefined
+  /** On its way from the database: what is in the other fields means nothing until then. */
+  loading: Promise<unknown> | undefined = undefined
   /** In a database write that has not been answered. */
   writing = false
 
@@ -32,6 +34,6 @@ export class CachedRow<V> implements Row<V> {
 
   /** The database does not have this value yet: the row must stay. */
   get held(): boolean {
-    return this.dirty || this.flushed !== undefined || this.writing
+    return this.dirty || this.flushed !== undefined || this.writing || this.loading !== undefined
   }
 }

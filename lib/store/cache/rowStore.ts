@@ -20,6 +20,8 @@ import { mergeScan, overlayOf, type Scanned, type ScanRange } from './scan.ts'
 const ROW_OVERHEAD = 240
 /** A deserialised value and the one that was sent before, against the bytes of one. */
 const HEAP_PER_BYTE = 2
+/** A row whose read is being put together in the same call: nobody can wait for it yet. */
+const UNASKED: Promise<unknown> = Promise.resolve()
 /** Rows that the eviction may look at before a batch; after a commit it may look at all. */
 const STEPS = 20_000
 
@@ -46,7 +48,6 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   protected changed: CachedRow<V>[] = [] // dirty, in the order of the first change since the last flush
   protected flushed: CachedRow<V>[] = [] // each once, in the order of the first flush since the last persist
   #writing: CachedRow<V>[] = [] // in the database write under way
-  readonly #reading = new Map<string, Promise<unknown>>() // ids on their way from the database
   readonly #budget: CacheBudget
   #bytes = 0
   #hand: IterableIterator<CachedRow<V>> // of the eviction clock
@@ -84,26 +85,27 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     const row = this.rows.get(id)
     if (row === undefined) return this.#read(id)
     row.used = true
+    // Two ask for the same row: one read. When it fails, the row is gone from the cache and the second asks anew.
+    if (row.loading !== undefined) return row.loading.then(() => this.row(id))
     return row
   }
 
   prefetch(ids: Iterable<string>): MaybePromise<void> {
-    const misses = new Set<string>()
+    let misses: CachedRow<V>[] | undefined
     let pending: Set<Promise<unknown>> | undefined
     for (const id of ids) {
       const row = this.rows.get(id)
-      if (row !== undefined) {
-        row.used = true
+      if (row === undefined) {
+        misses ??= this.#makeRoom()
+        misses.push(this.#expect(id)) // its place in the Map also tells doubles within `ids`
         continue
       }
-      const reading = this.#reading.size > 0 ? this.#reading.get(id) : undefined
-      if (reading === undefined) misses.add(id)
-      else {
-        pending ??= new Set()
-        pending.add(reading)
-      }
+      row.used = true
+      if (row.loading === undefined || row.loading === UNASKED) continue
+      pending ??= new Set()
+      pending.add(row.loading)
     }
-    const own = misses.size > 0 ? this.#readMany([...misses]) : undefined
+    const own = misses && this.#load(misses)
     if (pending === undefined) return own
     if (own !== undefined) pending.add(own)
     return Promise.all(pending).then(() => {})
@@ -222,47 +224,65 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   }
 
   #read(id: string): MaybePromise<CachedRow<V>> {
-    const reading = this.#reading.get(id)
-    if (reading !== undefined) return reading.then(() => this.row(id))
     this.#makeRoom()
-    const answer = this.database.get(localKey(this.id, id))
-    if (!(answer instanceof Promise)) return this.#admit(id, answer)
-    const promise = answer.then((bytes) => this.#admit(id, bytes)).finally(() => this.#reading.delete(id))
-    this.#reading.set(id, promise)
-    return promise
+    const row = this.#expect(id)
+    const answer = this.#load([row])
+    return answer === undefined ? row : answer.then(() => row)
   }
 
-  #readMany(ids: string[]): MaybePromise<void> {
-    this.#makeRoom()
-    const keys = new Array<Buffer>(ids.length)
-    for (let i = 0; i < ids.length; i++) keys[i] = localKey(this.id, ids[i]!)
-    const answer = this.database.getMany(keys)
-    if (!(answer instanceof Promise)) {
-      for (let i = 0; i < ids.length; i++) this.#admit(ids[i]!, answer[i]!)
-      return
-    }
-    const promise = answer
-      .then((values) => {
-        for (let i = 0; i < ids.length; i++) this.#admit(ids[i]!, values[i]!)
-      })
-      .finally(() => {
-        for (const id of ids) this.#reading.delete(id)
-      })
-    for (const id of ids) this.#reading.set(id, promise)
-    return promise
-  }
-
-  /** A row from the database into the cache; absent ones too, so that a new key is asked for once. */
-  #admit(id: string, bytes: Buffer | null): CachedRow<V> {
-    const length = bytes === null ? this.#typical : bytes.length - ROW_VALUE_AT
-    const size = ROW_OVERHEAD + id.length + HEAP_PER_BYTE * length
-    const row =
-      bytes === null
-        ? new CachedRow<V>(id, null, -1, size)
-        : new CachedRow<V>(id, this.#decode(id, bytes), readInt64(bytes, 0), size)
+  /** Takes the row's place in the cache before the database has answered. */
+  #expect(id: string): CachedRow<V> {
+    const size = ROW_OVERHEAD + id.length + HEAP_PER_BYTE * this.#typical
+    const row = new CachedRow<V>(id, null, -1, size)
+    row.loading = UNASKED
     this.rows.set(id, row)
     this.#grow(size)
     return row
+  }
+
+  /** One multi-get for expected rows. */
+  #load(rows: readonly CachedRow<V>[]): MaybePromise<void> {
+    try {
+      const keys = new Array<Buffer>(rows.length)
+      for (let i = 0; i < rows.length; i++) keys[i] = localKey(this.id, rows[i]!.id)
+      const answer = this.database.getMany(keys)
+      if (!(answer instanceof Promise)) return this.#admit(rows, answer)
+      const loading = answer.then(
+        (values) => this.#admit(rows, values),
+        (error) => this.#forget(rows, error)
+      )
+      for (const row of rows) row.loading = loading
+      return loading
+    } catch (error) {
+      this.#forget(rows, error)
+    }
+  }
+
+  /** Rows from the database; absent ones stay in the cache too, so that a new key is asked for once. */
+  #admit(rows: readonly CachedRow<V>[], values: readonly (Buffer | null)[]): void {
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!
+      const bytes = values[i]!
+      if (bytes !== null) {
+        try {
+          row.value = row.sent = this.#decode(row.id, bytes)
+        } catch (error) {
+          this.#forget(rows.slice(i), error)
+        }
+        row.timestamp = readInt64(bytes, 0)
+        this.#resize(row, bytes.length - ROW_VALUE_AT)
+      }
+      row.loading = undefined
+    }
+  }
+
+  /** The read failed: the next one who asks reads again. */
+  #forget(rows: readonly CachedRow<V>[], error: unknown): never {
+    for (const row of rows) {
+      row.loading = undefined
+      if (row.cached) this.drop(row)
+    }
+    throw error
   }
 
   /**
@@ -372,8 +392,9 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     this.#budget.used += bytes
   }
 
-  #makeRoom(): void {
+  #makeRoom(): CachedRow<V>[] {
     if (this.#budget.used > this.#budget.limit) shrink(this.#budget, STEPS)
+    return []
   }
 
   *#held(): Generator<CachedRow<V>> {
