@@ -67,6 +67,15 @@ export class ClusterAdmin implements Admin {
       const { error, message } = await this.#control.call('controller', 'IncrementalAlterConfigs', request)
       check(error, `Changing the settings of topic "${topic}"${because(message)}`, { topic })
     })
+    // The controller answers before the brokers know: a describe right after would show the old settings.
+    await this.#repeat(`Changing the settings of "${topic}"`, async () => {
+      const { entries } = await this.#control.call('any', 'DescribeConfigs', { topic })
+      for (const { name, value } of request.settings) {
+        const entry = entries.find((e) => e.name === name)
+        const seen = value === null ? entry?.isDefault !== false : entry?.isDefault === false && entry.value === value
+        if (!seen) throw new TransportError(`A broker still shows the old "${name}" of topic "${topic}".`, 'metadata')
+      }
+    })
   }
 
   async addPartitions(topic: string, total: number): Promise<void> {
