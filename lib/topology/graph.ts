@@ -83,6 +83,11 @@ export class Topology implements Buildable {
     for (const processor of processors) this.connect(processor, spec.name)
   }
 
+  /** `addStore`, unless this very store was added before. */
+  shareStore(spec: StoreSpec): void {
+    if (this.#stores.get(spec.name)?.it !== spec) this.addStore(spec)
+  }
+
   /** Gives a processor access to a store that was added. */
   connect(processor: string, store: string): void {
     this.#checkStore(store, processor)

@@ -1,0 +1,78 @@
+/** The typed way to a topology: streams and tables from topics, everything else from them. */
+import { TopologyError } from '../errors.ts'
+import { TableSourceOperator } from '../operators/tableSource.ts'
+import type { Buildable, BuiltTopology } from '../topology/built.ts'
+import { Topology } from '../topology/graph.ts'
+import { callSite } from '../topology/names.ts'
+import type { Part } from './part.ts'
+import { Stream } from './stream.ts'
+import { addTable, type Table, type TableOptions } from './table.ts'
+import type { Topic } from './topic.ts'
+
+/**
+ * Collects streams and tables; give it to `createRuntime` or to `drive`.
+ * @example
+ * const t = topology()
+ * t.stream(flights).groupByKey().count({ name: 'flights-per-airport' }).toStream().to(counts)
+ */
+export class TopologyBuilder implements Buildable {
+  /** The graph below, for nodes of your own. */
+  readonly graph = new Topology()
+  readonly #topics = new Map<string, Topic<unknown, unknown>>()
+
+  /**
+   * The records of a topic. The same topic used again is the same source.
+   * @throws TopologyError ERR_TOPOLOGY_SOURCE when the topic is already read with other serdes or options
+   */
+  stream<K, V>(topic: Topic<K, V>): Stream<K, V> {
+    return new Stream(this.#source(topic))
+  }
+
+  /**
+   * The latest value of each key of a topic; null values delete. Its rows are kept where a join needs them, or when it has a name.
+   * @throws TopologyError as `stream`
+   */
+  table<K, V>(topic: Topic<K, V>, options: TableOptions = {}): Table<NonNullable<K>, NonNullable<V>> {
+    return addTable(this.#source(topic), 'table', options, (store, key) => new TableSourceOperator(store, key))
+  }
+
+  build(applicationId: string): BuiltTopology {
+    return this.graph.build(applicationId)
+  }
+
+  /** The topology as readable text: sub-topologies, nodes with arrows to their children, stores, internal topics. */
+  describe(applicationId = 'app'): string {
+    return this.graph.describe(applicationId)
+  }
+
+  #source<K, V>(topic: Topic<K, V>): Part<K, V> {
+    const { name, key, value, timestamp, offsetReset } = topic
+    const known = this.#topics.get(name)
+    if (!known) {
+      this.graph.addSource({
+        name,
+        topics: [name],
+        key,
+        value,
+        ...(timestamp ? { timestamp } : {}),
+        ...(offsetReset ? { offsetReset } : {})
+      })
+      this.#topics.set(name, topic as unknown as Topic<unknown, unknown>)
+    } else if (
+      known.key !== key ||
+      known.value !== value ||
+      known.timestamp !== timestamp ||
+      known.offsetReset !== offsetReset
+    ) {
+      throw new TopologyError(
+        `Topic "${name}" is read twice, with different serdes or options: at ${this.graph.placeOf(name)} and at ${callSite()}. ` +
+          `Make one topic(…) value and use it in both places.`,
+        { code: 'ERR_TOPOLOGY_SOURCE', details: { topic: name } }
+      )
+    }
+    return { graph: this.graph, node: name, anchor: name, key, value, rekeyed: false }
+  }
+}
+
+/** A new, empty topology. */
+export const topology = (): TopologyBuilder => new TopologyBuilder()

@@ -1,0 +1,106 @@
+/** Grouped streams: one running value per key, or per key and window. */
+import { AggregateOperator, type Step } from '../operators/aggregate.ts'
+import type { TimeWindows } from '../operators/windows.ts'
+import type { Serde, StreamRecord } from '../record.ts'
+import { json } from '../serde/json.ts'
+import { long } from '../serde/numbers.ts'
+import { keySerde, type Part, stateName, step } from './part.ts'
+import { specOf } from './store.ts'
+import { Table } from './table.ts'
+import { WindowedGrouped } from './windowedGrouped.ts'
+
+export interface StoreOptions<A> {
+  /** Names the node, its store and so its changelog. Without one the name is derived, with a warning. */
+  readonly name?: string
+  /** Serde of the running value. Default json(); of a count long(), as in the JVM; of a reduce the stream's. */
+  readonly value?: Serde<A>
+  /** With the cache, updates of a key go on once per commit; without, each at once. Default true. */
+  readonly caching?: boolean
+  /** Written to a changelog topic and restored from it. Default true. */
+  readonly logged?: boolean
+  /** Settings of the changelog topic that differ from Millrace's. */
+  readonly topicConfig?: Readonly<Record<string, string>>
+}
+
+/** From `groupByKey` and `groupBy`. Records with a null key or value are not aggregated; they are counted as dropped. */
+export class Grouped<K, V> {
+  readonly #part: Part<K, V>
+
+  /** @internal */
+  constructor(part: Part<K, V>) {
+    this.#part = part
+  }
+
+  /** How many records each key has had. */
+  count(options: StoreOptions<number> = {}): Table<K, number> {
+    return this.#aggregate('count', countStep, { value: long(), ...options })
+  }
+
+  /**
+   * One value per key: the first as it is, then what the function makes of it and the next.
+   * @param combine must not change its arguments
+   * @example grouped.reduce((longest, flight) => (flight.distance > longest.distance ? flight : longest))
+   */
+  reduce(
+    combine: (reduced: NonNullable<V>, value: NonNullable<V>, record: StreamRecord<K, V>) => NonNullable<V>,
+    options: StoreOptions<NonNullable<V>> = {}
+  ): Table<K, NonNullable<V>> {
+    return this.#aggregate('reduce', reduceStep(combine), { ...inherited(this.#part), ...options })
+  }
+
+  /**
+   * A value of another type per key.
+   * @param initial the value before the first record
+   * @param add gives the next value, without changing the present one; null deletes the row
+   * @example grouped.aggregate(() => 0, (miles, flight) => miles + flight.distance, { name: 'miles', value: long() })
+   */
+  aggregate<A>(
+    initial: () => A,
+    add: (aggregate: A, value: NonNullable<V>, record: StreamRecord<K, V>) => A | null,
+    options: StoreOptions<A> = {}
+  ): Table<K, A> {
+    return this.#aggregate('aggregate', aggregateStep(initial, add), options)
+  }
+
+  /**
+   * The same per window of time.
+   * @example grouped.windowedBy(tumbling('1d', { grace: '12h' })).count({ name: 'flights-per-day' })
+   */
+  windowedBy(windows: TimeWindows): WindowedGrouped<K, V> {
+    return new WindowedGrouped(this.#part, windows)
+  }
+
+  #aggregate<A>(what: string, next: Step<K, V, A>, options: StoreOptions<A>): Table<K, A> {
+    const part = this.#part
+    const key = keySerde(part, undefined, `${what}()`)
+    const { value = json<A>(), caching = true, logged, topicConfig } = options
+    const name = stateName(part, what, options.name)
+    part.graph.addStore(specOf({ name, kind: 'keyValue', key, value, caching, logged, topicConfig }))
+    step(part, what, { name, stores: [name], keepsKey: true }, () => new AggregateOperator(name, key, next))
+    return new Table<K, A>({ ...part, node: name, anchor: name, key, value, rekeyed: false }, () => name)
+  }
+}
+
+/** @internal */
+export const countStep = (count: number | null): number => (count ?? 0) + 1
+
+/** @internal */
+export const reduceStep =
+  <K, V, W extends V>(
+    combine: (reduced: NonNullable<V>, value: W, record: StreamRecord<K, V>) => NonNullable<V>
+  ): Step<K, V, NonNullable<V>> =>
+  (reduced, record) =>
+    reduced === null ? (record.value ?? null) : combine(reduced, record.value as W, record)
+
+/** @internal */
+export const aggregateStep =
+  <K, V, A, W>(
+    initial: () => A,
+    add: (aggregate: A, value: W, record: StreamRecord<K, V>) => A | null
+  ): Step<K, V, A> =>
+  (aggregate, record) =>
+    add(aggregate ?? initial(), record.value as unknown as W, record)
+
+/** @internal The stream's value serde as that of the store. */
+export const inherited = <V>(part: Part<unknown, V>): { value?: Serde<NonNullable<V>> } =>
+  part.value ? { value: part.value as Serde<NonNullable<V>> } : {}

@@ -1,0 +1,12 @@
+/** The DSL in one import. */
+export type { Pair } from '../operators/map.ts'
+export type { Output, Processor, ProcessorContext } from '../operators/process.ts'
+export type { TimeWindows } from '../operators/windows.ts'
+export { TopologyBuilder, topology } from './builder.ts'
+export type { Grouped, StoreOptions } from './grouped.ts'
+export { keyValueStore, type StoreDefinition, type StoreParts, windowStore } from './store.ts'
+export type { JoinOptions, NodeOptions, ProcessOptions, SerdeOptions, Stream } from './stream.ts'
+export type { Table, TableOptions } from './table.ts'
+export { type Topic, type TopicParts, topic } from './topic.ts'
+export type { WindowedGrouped, WindowStoreOptions } from './windowedGrouped.ts'
+export { hopping, tumbling, type WindowOptions } from './windows.ts'

@@ -1,0 +1,93 @@
+/** What a stream or table is within the graph, and the steps that the typed classes share. */
+import { TopologyError } from '../errors.ts'
+import { RepartitionOperator } from '../operators/repartition.ts'
+import type { Serde } from '../record.ts'
+import { json } from '../serde/json.ts'
+import type { Topology } from '../topology/graph.ts'
+import { callSite, deriveName } from '../topology/names.ts'
+import type { Operator } from '../topology/node.ts'
+
+/** A place in the graph that records of one type come out of. */
+export interface Part<K, V> {
+  readonly graph: Topology
+  /** The node they come out of. */
+  readonly node: string
+  /** The nearest topic or named stateful node upstream: what derived names begin with. */
+  readonly anchor: string
+  /** undefined after a change of the key without a serde for the new one. */
+  readonly key: Serde<K> | undefined
+  readonly value: Serde<V> | undefined
+  /** The key was changed since the last topic: records may lie in the wrong partition for it. */
+  readonly rekeyed: boolean
+}
+
+export interface StepOptions {
+  readonly name?: string | undefined
+  readonly stores?: readonly string[]
+  readonly keepsKey?: boolean
+}
+
+/** Adds a processor behind a part. @returns its name */
+export function step(part: Part<unknown, unknown>, what: string, options: StepOptions, create: () => Operator): string {
+  const { graph } = part
+  const name = options.name ?? deriveName(part.anchor, what, (n) => graph.hasName(n))
+  graph.addProcessor({
+    name,
+    parents: [part.node],
+    stores: options.stores ?? [],
+    create,
+    keepsKey: options.keepsKey ?? false
+  })
+  return name
+}
+
+/** The name of a stateful node: the user's, or derived and remembered for a warning. */
+export function stateName(part: Part<unknown, unknown>, what: string, name: string | undefined): string {
+  if (name !== undefined) return name
+  const derived = deriveName(part.anchor, what, (n) => part.graph.hasName(n))
+  part.graph.unnamed(derived)
+  return derived
+}
+
+/**
+ * Keys have no default serde: a guess (JSON puts quotes around text) would silently send equal keys to different partitions.
+ * @throws TopologyError ERR_TOPOLOGY_SERDE
+ */
+export function keySerde<K>(part: Part<K, unknown>, given: Serde<K> | undefined, what: string): Serde<K> {
+  const serde = given ?? part.key
+  if (serde) return serde
+  throw new TopologyError(
+    `${what} (${callSite()}) needs the serde of the key, which was changed upstream at "${part.node}" (${part.graph.placeOf(part.node)}). ` +
+      `Add it there, or here: { key: string() }.`,
+    { code: 'ERR_TOPOLOGY_SERDE', details: { part: 'key', node: part.node } }
+  )
+}
+
+/** Values that only travel between our own parts default to JSON. */
+export const valueSerde = <V>(part: Part<unknown, V>, given: Serde<V> | undefined): Serde<V> =>
+  given ?? part.value ?? json<V>()
+
+const repartitioned = new WeakMap<Topology, Map<string, Part<unknown, unknown>>>() // by parent node and name
+
+/** The same records behind an internal topic, in the partitions of their present keys. Used twice, it is one topic. */
+export function repartition<K, V>(
+  part: Part<K, V>,
+  options: { name?: string | undefined; key?: Serde<K> | undefined; value?: Serde<V> | undefined },
+  what: string
+): Part<K, V> {
+  const { graph } = part
+  const known = repartitioned.get(graph) ?? new Map<string, Part<unknown, unknown>>()
+  repartitioned.set(graph, known)
+  const id = `${part.node} ${options.name ?? ''}`
+  const made = known.get(id)
+  if (made) return made as Part<K, V>
+  const key = keySerde(part, options.key, what)
+  const value = valueSerde(part, options.value)
+  const name = stateName(part, 'by', options.name)
+  const guard = `${name}-repartition-keys`
+  graph.addProcessor({ name: guard, parents: [part.node], create: () => new RepartitionOperator(key), keepsKey: true })
+  const node = graph.addRepartition({ name, parent: guard, key, value })
+  const result: Part<K, V> = { graph, node, anchor: name, key, value, rekeyed: false }
+  known.set(id, result as unknown as Part<unknown, unknown>)
+  return result
+}

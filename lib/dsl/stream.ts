@@ -1,0 +1,381 @@
+/** Streams: records one after the other. Every method adds a node and gives the stream behind it, typed. */
+import { TopologyError } from '../errors.ts'
+import { partitionFor } from '../kafka/partitioner.ts'
+import { FilterOperator } from '../operators/filter.ts'
+import { FlatMapOperator } from '../operators/flatMap.ts'
+import { FlatMapValuesOperator } from '../operators/flatMapValues.ts'
+import { MapOperator, type Pair } from '../operators/map.ts'
+import { MapValuesOperator } from '../operators/mapValues.ts'
+import { MergeOperator } from '../operators/merge.ts'
+import { PeekOperator } from '../operators/peek.ts'
+import { ProcessOperator, type Processor, type ProcessorContext } from '../operators/process.ts'
+import { SelectKeyOperator } from '../operators/selectKey.ts'
+import { type Branch, SplitOperator } from '../operators/split.ts'
+import { type StreamTableJoiner, StreamTableJoinOperator } from '../operators/streamTableJoin.ts'
+import { TableSourceOperator } from '../operators/tableSource.ts'
+import type { Serde, StreamRecord } from '../record.ts'
+import { isWindowed } from '../serde/windowed.ts'
+import type { MaybePromise } from '../store/port.ts'
+import { callSite, deriveName } from '../topology/names.ts'
+import type { SinkNode } from '../topology/node.ts'
+import { Grouped } from './grouped.ts'
+import { keySerde, type Part, repartition, step } from './part.ts'
+import type { StoreDefinition } from './store.ts'
+import { addTable, type Table, type TableOptions } from './table.ts'
+import type { Topic } from './topic.ts'
+
+export interface NodeOptions {
+  /** Default: derived from the operator's place, such as `flights-filter`. */
+  readonly name?: string
+}
+
+export interface SerdeOptions<K, V> extends NodeOptions {
+  /** Needed where the key was changed without one. Keys have no default. */
+  readonly key?: Serde<K>
+  /** Default: the stream's, or json(). */
+  readonly value?: Serde<V>
+}
+
+/** The store faces of a tuple of definitions, by name. */
+export type StoreFaces<S extends readonly StoreDefinition<string, unknown>[]> = {
+  [D in S[number] as D['name']]: D extends StoreDefinition<string, infer F> ? F : never
+}
+
+export interface ProcessOptions<K2, V2, S extends readonly StoreDefinition<string, unknown>[]> {
+  readonly name?: string
+  /** What `context.store(name)` gives; a definition used by several nodes is one store. */
+  readonly stores?: S
+  /** Serde, and type, of the keys that come out. Default: those that go in. */
+  readonly key?: Serde<K2>
+  /** Serde, and type, of the values that come out. Default: those that go in. */
+  readonly value?: Serde<V2>
+}
+
+type Predicate<K, V> = (record: StreamRecord<K, V>) => boolean
+
+/**
+ * Callbacks that look at a record get the record, whose key and value are decoded when first read; callbacks that work on the value get
+ * the value, then the record. They must return at once and must not change what they are given.
+ */
+export class Stream<K, V> {
+  /** @internal */ readonly part: Part<K, V>
+
+  /** @internal */
+  constructor(part: Part<K, V>) {
+    this.part = part
+  }
+
+  /** Records that satisfy the predicate. */
+  filter<V2 extends V>(
+    wanted: (record: StreamRecord<K, V>) => record is StreamRecord<K, V2>,
+    options?: NodeOptions
+  ): Stream<K, V2>
+  filter(wanted: Predicate<K, V>, options?: NodeOptions): Stream<K, V>
+  filter(wanted: Predicate<K, V>, options: NodeOptions = {}): Stream<K, V> {
+    return this.#same(step(this.part, 'filter', { ...options, keepsKey: true }, () => new FilterOperator(wanted)))
+  }
+
+  /** Records that do not satisfy the predicate. */
+  filterNot(unwanted: Predicate<K, V>, options: NodeOptions = {}): Stream<K, V> {
+    const create = (): FilterOperator<K, V> => new FilterOperator((record) => !unwanted(record))
+    return this.#same(step(this.part, 'filterNot', { ...options, keepsKey: true }, create))
+  }
+
+  /** Each record with a new key and value. A grouping, join or toTable behind it repartitions. */
+  map<K2, V2>(map: (record: StreamRecord<K, V>) => Pair<K2, V2>, options: SerdeOptions<K2, V2> = {}): Stream<K2, V2> {
+    const node = step(this.part, 'map', { name: options.name }, () => new MapOperator(map))
+    return this.#rekeyed(node, options.key, options.value)
+  }
+
+  /** Each record with a new value. */
+  mapValues<V2>(
+    map: (value: V, record: StreamRecord<K, V>) => V2,
+    options: NodeOptions & { readonly value?: Serde<V2> } = {}
+  ): Stream<K, V2> {
+    const create = (): MapValuesOperator<K, V, V2> => new MapValuesOperator(map)
+    return this.#valued(step(this.part, 'mapValues', { name: options.name, keepsKey: true }, create), options.value)
+  }
+
+  /** Any number of records for each. Repartitions as `map`. */
+  flatMap<K2, V2>(
+    map: (record: StreamRecord<K, V>) => Iterable<Pair<K2, V2>>,
+    options: SerdeOptions<K2, V2> = {}
+  ): Stream<K2, V2> {
+    const node = step(this.part, 'flatMap', { name: options.name }, () => new FlatMapOperator(map))
+    return this.#rekeyed(node, options.key, options.value)
+  }
+
+  /** Any number of values for each record, under its key. */
+  flatMapValues<V2>(
+    map: (value: V, record: StreamRecord<K, V>) => Iterable<V2>,
+    options: NodeOptions & { readonly value?: Serde<V2> } = {}
+  ): Stream<K, V2> {
+    const create = (): FlatMapValuesOperator<K, V, V2> => new FlatMapValuesOperator(map)
+    return this.#valued(step(this.part, 'flatMapValues', { name: options.name, keepsKey: true }, create), options.value)
+  }
+
+  /** Each record with a new key. A grouping, join or toTable behind it repartitions. */
+  selectKey<K2>(
+    select: (record: StreamRecord<K, V>) => K2,
+    options: NodeOptions & { readonly key?: Serde<K2> } = {}
+  ): Stream<K2, V> {
+    const node = step(this.part, 'selectKey', { name: options.name }, () => new SelectKeyOperator(select))
+    return this.#rekeyed(node, options.key, this.part.value)
+  }
+
+  /** Looks at each record on its way. What the function gives is ignored. */
+  peek(look: (record: StreamRecord<K, V>) => void, options: NodeOptions = {}): Stream<K, V> {
+    return this.#same(step(this.part, 'peek', { ...options, keepsKey: true }, () => new PeekOperator(look)))
+  }
+
+  /** Looks at each record; nothing comes after it. */
+  foreach(look: (record: StreamRecord<K, V>) => void, options: NodeOptions = {}): void {
+    step(this.part, 'foreach', { ...options, keepsKey: true }, () => new PeekOperator(look))
+  }
+
+  /** The records of both, without an order between them. */
+  merge<K2, V2>(other: Stream<K2, V2>, options: NodeOptions = {}): Stream<K | K2, V | V2> {
+    type Both = Part<K | K2, V | V2>
+    const mine = this.part as unknown as Both
+    const theirs = other.part as unknown as Both
+    const { graph } = mine
+    if (theirs.graph !== graph) {
+      throw new TopologyError(
+        `merge (${callSite()}) takes a stream of another topology: build both from one topology().`
+      )
+    }
+    const name = options.name ?? deriveName(mine.anchor, 'merge', (n) => graph.hasName(n))
+    graph.addProcessor({ name, parents: [mine.node, theirs.node], create: () => new MergeOperator(), keepsKey: true })
+    return new Stream<K | K2, V | V2>({
+      graph,
+      node: name,
+      anchor: mine.anchor,
+      key: mine.key === theirs.key ? mine.key : undefined,
+      value: mine.value === theirs.value ? mine.value : undefined,
+      rekeyed: mine.rekeyed || theirs.rekeyed
+    })
+  }
+
+  /**
+   * One stream per branch; a record goes to the first branch that wants it. Without `otherwise` the rest is left out.
+   * @throws TopologyError for branch names of digits only: JavaScript would reorder them
+   * @example const { late, onTime } = stream.split({ late: ({ value }) => value.delay > 15 }, { otherwise: 'onTime' })
+   */
+  split<const B extends Record<string, Predicate<K, V>>, const O extends string = never>(
+    branches: B,
+    options: NodeOptions & { readonly otherwise?: O } = {}
+  ): { readonly [N in (keyof B & string) | O]: Stream<K, V> } {
+    const { graph } = this.part
+    const wanted = new Map<string, Predicate<K, V>>(Object.entries(branches))
+    if (options.otherwise !== undefined) {
+      if (wanted.has(options.otherwise)) {
+        throw new TopologyError(
+          `split (${callSite()}) has the branch "${options.otherwise}" twice: name the default branch otherwise.`,
+          {
+            code: 'ERR_TOPOLOGY_DUPLICATE'
+          }
+        )
+      }
+      wanted.set(options.otherwise, () => true)
+    }
+    const numeric = [...wanted.keys()].find((branch) => /^\d+$/.test(branch))
+    if (numeric !== undefined) {
+      throw new TopologyError(
+        `split (${callSite()}) has a branch named ${numeric}: JavaScript moves such names to the front, so that another branch could match first. Use a name with a letter.`,
+        { code: 'ERR_TOPOLOGY_NAME' }
+      )
+    }
+    const list: Branch<K, V>[] = []
+    const node = step(this.part, 'split', { name: options.name, keepsKey: true }, () => new SplitOperator(list))
+    const streams: Record<string, Stream<K, V>> = {}
+    for (const [branch, predicate] of wanted) {
+      const child = `${node}-${branch}`
+      graph.addProcessor({ name: child, parents: [node], create: () => new MergeOperator(), keepsKey: true })
+      list.push({ child, wanted: predicate })
+      streams[branch] = this.#same(child)
+    }
+    return streams as { [N in (keyof B & string) | O]: Stream<K, V> }
+  }
+
+  /**
+   * Groups by the key as it is. Repartitions only if the key was changed upstream.
+   * @param options `name` is that of the repartition topic, should there be one
+   */
+  groupByKey(options: SerdeOptions<K, V> = {}): Grouped<NonNullable<K>, V> {
+    return this.#group(this.part, options)
+  }
+
+  /**
+   * Groups by a new key, through a repartition topic: `<app>-<name>-repartition`.
+   * @param options the serde of the new key is required: it decides the partition
+   */
+  groupBy<K2>(
+    select: (record: StreamRecord<K, V>) => K2,
+    options: SerdeOptions<K2, V> & { readonly key: Serde<NonNullable<K2>> }
+  ): Grouped<NonNullable<K2>, V> {
+    const node = step(this.part, 'groupBy', {}, () => new SelectKeyOperator(select))
+    const key = options.key as Serde<K2>
+    return this.#group<K2>({ ...this.part, node, key, rekeyed: true }, { ...options, key })
+  }
+
+  /**
+   * Joins each record with the row of the table that has its key now; records without a row are left out. Topics must have equal
+   * partition counts (checked at start).
+   * @example stream.join(airports, (flight, airport) => ({ ...flight, state: airport.state }))
+   */
+  join<T, V2>(
+    table: Table<NonNullable<K>, T>,
+    joiner: StreamTableJoiner<NonNullable<K>, NonNullable<V>, T, V2>,
+    options: JoinOptions<K, V, V2> = {}
+  ): Stream<NonNullable<K>, V2> {
+    return this.#join(table, false, joiner as StreamTableJoiner<K, V, T | null, V2>, options) as Stream<
+      NonNullable<K>,
+      V2
+    >
+  }
+
+  /** As `join`, but records without a row are joined with null. */
+  leftJoin<T, V2>(
+    table: Table<NonNullable<K>, T>,
+    joiner: StreamTableJoiner<K, NonNullable<V>, T | null, V2>,
+    options: JoinOptions<K, V, V2> = {}
+  ): Stream<K, V2> {
+    return this.#join(table, true, joiner as StreamTableJoiner<K, V, T | null, V2>, options)
+  }
+
+  /** The latest value of each key; null values delete. Repartitions if the key was changed. */
+  toTable(
+    options: TableOptions & { readonly key?: Serde<NonNullable<K>>; readonly value?: Serde<NonNullable<V>> } = {}
+  ): Table<NonNullable<K>, NonNullable<V>> {
+    const { key, value, ...rest } = options
+    const name = options.name === undefined ? undefined : `${options.name}-input`
+    const part = this.#settled(this.part, { name, key: key as Serde<K>, value: value as Serde<V> }, 'toTable')
+    return addTable(part, 'toTable', rest, (store, serde) => new TableSourceOperator(store, serde))
+  }
+
+  /**
+   * Runs a processor of yours: a function, or `{ create }` that gives a new `{ init, process, close }` for each task.
+   * @example
+   * stream.process((record, context) => {
+   *   const store = context.store('totals') …
+   * }, { stores: [totals], value: json<Total>() })
+   */
+  process<K2 = K, V2 = V, const S extends readonly StoreDefinition<string, unknown>[] = []>(
+    processor:
+      | ((record: StreamRecord<K, V>, context: ProcessorContext<K2, V2, StoreFaces<S>>) => MaybePromise<void>)
+      | { create(): Processor<K, V, K2, V2, StoreFaces<S>> },
+    options: ProcessOptions<K2, V2, S> = {}
+  ): Stream<K2, V2> {
+    type Plain = Processor<K, V, K2, V2>
+    const { graph } = this.part
+    for (const { spec } of options.stores ?? []) graph.shareStore(spec)
+    const create =
+      typeof processor === 'function'
+        ? (): Plain => ({ process: processor as Plain['process'] })
+        : (): Plain => processor.create() as unknown as Plain
+    const stores = (options.stores ?? []).map((store) => store.name)
+    const node = step(this.part, 'process', { name: options.name, stores }, () => new ProcessOperator(create()))
+    const key = options.key ?? (this.part.key as unknown as Serde<K2> | undefined)
+    const value = options.value ?? (this.part.value as unknown as Serde<V2> | undefined)
+    return new Stream<K2, V2>({ ...this.#base(node), key, value, rekeyed: true })
+  }
+
+  /**
+   * Writes the records to a topic: its own serdes if it is a `topic(…)`, else the stream's. The topic must exist.
+   * A function chooses the topic of each record.
+   * @throws TopologyError ERR_TOPOLOGY_SERDE when a serde is missing
+   */
+  to(
+    target: Topic<K, V> | Topic<NonNullable<K>, NonNullable<V>> | string | ((record: StreamRecord<K, V>) => string),
+    options: SerdeOptions<K, V> = {}
+  ): void {
+    const { graph, node, anchor } = this.part
+    const declared = typeof target === 'object' ? (target as Topic<K, V>) : undefined
+    const key = options.key ?? declared?.key ?? keySerde(this.part, undefined, 'to()')
+    const value = options.value ?? declared?.value ?? this.part.value
+    if (!value) {
+      throw new TopologyError(
+        `to(${typeof target === 'string' ? `"${target}"` : '…'}) (${callSite()}) needs the serde of the value, which was changed upstream of "${node}". ` +
+          `Give to() a topic(name, { key, value }), or add { value: json() }.`,
+        { code: 'ERR_TOPOLOGY_SERDE', details: { part: 'value', node } }
+      )
+    }
+    const topic = (declared?.name ?? target) as SinkNode['topic']
+    const name = options.name ?? deriveName(anchor, 'to', (n) => graph.hasName(n))
+    graph.addSink({ name, parents: [node], topic, key, value, ...windowPartitioner(key) })
+  }
+
+  #join<T, V2>(
+    table: Table<NonNullable<K>, T>,
+    left: boolean,
+    joiner: StreamTableJoiner<K, V, T | null, V2>,
+    options: JoinOptions<K, V, V2>
+  ): Stream<K, V2> {
+    const { name } = options
+    const what = left ? 'leftJoin' : 'join'
+    const input = name === undefined ? undefined : `${name}-input`
+    const part = this.#settled(this.part, { name: input, key: options.key, value: options.value }, what)
+    if (table.part.graph !== part.graph) {
+      throw new TopologyError(
+        `${what} (${callSite()}) takes a table of another topology: build both from one topology().`
+      )
+    }
+    const store = table.materialise()
+    const key = keySerde(table.part, undefined, what) as Serde<K>
+    const create = (): StreamTableJoinOperator<K, V, T, V2> => new StreamTableJoinOperator(store, key, left, joiner)
+    const node = step(part, what, { name, stores: [store], keepsKey: true }, create)
+    part.graph.copartition(node, [part.node, table.part.node])
+    return new Stream<K, V2>({ ...part, node, anchor: name ?? part.anchor, value: options.result })
+  }
+
+  #group<K3>(part: Part<K3, V>, { name, key, value }: SerdeOptions<K3, V>): Grouped<NonNullable<K3>, V> {
+    const settled = this.#settled(part, { name, key, value }, 'groupByKey')
+    return new Grouped(settled as unknown as Part<NonNullable<K3>, V>)
+  }
+
+  /** Behind a repartition topic if the key was changed; with the given serdes in any case. */
+  #settled<K3, V3>(
+    part: Part<K3, V3>,
+    options: { name?: string | undefined; key?: Serde<K3> | undefined; value?: Serde<V3> | undefined },
+    what: string
+  ): Part<K3, V3> {
+    if (part.rekeyed) return repartition(part, options, what)
+    return { ...part, key: options.key ?? part.key, value: options.value ?? part.value }
+  }
+
+  #base(node: string): Omit<Part<unknown, unknown>, 'key' | 'value'> {
+    return { graph: this.part.graph, node, anchor: this.part.anchor, rekeyed: this.part.rekeyed }
+  }
+
+  #same(node: string): Stream<K, V> {
+    return new Stream({ ...this.part, node })
+  }
+
+  #valued<V2>(node: string, value: Serde<V2> | undefined): Stream<K, V2> {
+    return new Stream<K, V2>({ ...this.#base(node), key: this.part.key, value })
+  }
+
+  #rekeyed<K2, V2>(node: string, key: Serde<K2> | undefined, value: Serde<V2> | undefined): Stream<K2, V2> {
+    return new Stream<K2, V2>({ ...this.#base(node), key, value, rekeyed: true })
+  }
+}
+
+export interface JoinOptions<K, V, V2> extends NodeOptions {
+  /** For the repartition topic in front of the join, should one be needed. */
+  readonly key?: Serde<K>
+  /** As `key`: the stream's values before the join. */
+  readonly value?: Serde<V>
+  /** Serde of the results, where they are written without one of their own. */
+  readonly result?: Serde<V2>
+}
+
+/** Windows of one key stay together: the partition follows from the raw key, as in the JVM. */
+function windowPartitioner(serde: Serde<unknown>): Pick<SinkNode, 'partitioner'> {
+  if (!isWindowed(serde)) return {}
+  return {
+    partitioner: (record, partitions) => {
+      const bytes = serde.inner.encode(record.key.key)
+      return partitionFor(bytes, 0, bytes.length, partitions)
+    }
+  }
+}

@@ -1,0 +1,37 @@
+/** Topics as values: name and serdes in one place, for sources and sinks. */
+import type { Serde } from '../record.ts'
+import { string } from '../serde/string.ts'
+import type { TimestampExtractor } from '../topology/node.ts'
+
+export interface TopicParts<K, V> {
+  /** Default string(). Wrap it in nullable() when records may have no key. */
+  readonly key?: Serde<K>
+  /** Wrap it in nullable() when a stream of this topic has null values (a table's tombstones need no mark). */
+  readonly value: Serde<V>
+  /** Event time of a record, ms; negative skips it. Default: the record's own timestamp. */
+  readonly timestamp?: TimestampExtractor<K, V>
+  /** Where to start without a committed offset. Default 'earliest'. */
+  readonly offsetReset?: 'earliest' | 'latest' | 'none'
+}
+
+export interface Topic<K, V> {
+  readonly name: string
+  readonly key: Serde<K>
+  readonly value: Serde<V>
+  readonly timestamp?: TimestampExtractor<K, V>
+  readonly offsetReset?: 'earliest' | 'latest' | 'none'
+}
+
+/**
+ * A topic: source of streams and tables, and target of `to`. Its types are what the serdes say; a null that arrives where the type has
+ * none is handled by the null rules of each operator (docs/semantics.md), but your own functions may meet it: declare it with nullable().
+ * @example
+ * const flights = topic('flights', { key: string(), value: json<Flight>(), timestamp: (r) => Date.parse(r.value.date) })
+ * const orders = topic('orders', json<Order>()) // keys are strings
+ */
+export function topic<V>(name: string, value: Serde<V>): Topic<string, V>
+export function topic<K = string, V = unknown>(name: string, parts: TopicParts<K, V>): Topic<K, V>
+export function topic<K, V>(name: string, parts: Serde<V> | TopicParts<K, V>): Topic<K, V> {
+  if ('encode' in parts) return { name, key: string() as unknown as Serde<K>, value: parts }
+  return { name, ...parts, key: parts.key ?? (string() as unknown as Serde<K>) }
+}

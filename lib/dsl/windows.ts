@@ -1,0 +1,65 @@
+/** How time is cut into windows, with the checks that windows can work. */
+import { TopologyError } from '../errors.ts'
+import type { TimeWindows } from '../operators/windows.ts'
+import { type Duration, ms } from '../time.ts'
+
+export interface WindowOptions {
+  /** How long after its end a window still takes records that come late. Default 0. */
+  readonly grace?: Duration
+}
+
+const fault = (message: string): TopologyError => new TopologyError(message, { code: 'ERR_TOPOLOGY_WINDOW' })
+
+/** A duration of whole milliseconds. */
+function whole(what: string, duration: Duration, least: number): number {
+  let value: number
+  try {
+    value = ms(duration)
+  } catch (cause) {
+    throw new TopologyError(`The ${what} cannot work: ${(cause as Error).message}.`, {
+      code: 'ERR_TOPOLOGY_WINDOW',
+      cause
+    })
+  }
+  if (value < least || !Number.isSafeInteger(value)) {
+    throw fault(`The ${what} is ${duration}: it must be whole milliseconds, at least ${least}.`)
+  }
+  return value
+}
+
+/**
+ * Windows [start, start + size) side by side, aligned to the epoch: every record is in exactly one.
+ * @throws TopologyError ERR_TOPOLOGY_WINDOW when a duration cannot work
+ * @example tumbling('5m', { grace: '30s' })
+ */
+export function tumbling(size: Duration, { grace = 0 }: WindowOptions = {}): TimeWindows {
+  const sizeMs = whole('size of tumbling windows', size, 1)
+  return { size: sizeMs, advance: sizeMs, grace: whole('grace of tumbling windows', grace, 0) }
+}
+
+/**
+ * Windows [start, start + size), a new one every `advance`: they overlap, a record is in size / advance of them.
+ * @throws TopologyError ERR_TOPOLOGY_WINDOW when a duration cannot work, or the advance is above the size
+ * @example hopping('1h', { advance: '5m', grace: '30s' })
+ */
+export function hopping(size: Duration, options: WindowOptions & { readonly advance: Duration }): TimeWindows {
+  const sizeMs = whole('size of hopping windows', size, 1)
+  const advance = whole('advance of hopping windows', options.advance, 1)
+  if (advance > sizeMs) {
+    throw fault(
+      `Hopping windows of size ${size} advance by ${options.advance}: records between two windows would be lost. Advance by at most the size.`
+    )
+  }
+  return { size: sizeMs, advance, grace: whole('grace of hopping windows', options.grace ?? 0, 0) }
+}
+
+/** @internal Retention in ms. */
+export function checkRetention(store: string, retention: Duration, least: number, what: string): number {
+  const value = whole(`retention of store "${store}"`, retention, 0)
+  if (value < least) {
+    throw fault(
+      `Store "${store}" keeps its windows for ${retention}, which is less than ${what} (${least} ms): open windows would be lost. Keep them for at least that long.`
+    )
+  }
+  return value
+}

@@ -1,0 +1,151 @@
+/** The user's own operator: callbacks with a context, stores and timers. */
+import { TopologyError } from '../errors.ts'
+import { type Headers, NO_HEADERS, StreamRecord } from '../record.ts'
+import type { CachedRowStore } from '../store/cache/rowStore.ts'
+import { keyValueFacade } from '../store/keyValue.ts'
+import type { MaybePromise, TaskStore } from '../store/port.ts'
+import { windowFacade } from '../store/window.ts'
+import type { WindowRowStore } from '../store/windowRows.ts'
+import { type Clock, type Duration, ms } from '../time.ts'
+import type { Cancellable, Operator, OperatorContext, RecordContext } from '../topology/node.ts'
+
+/** What a processor may forward: time and headers default to those of the record in hand. */
+export interface Output<K, V> {
+  readonly key: K
+  readonly value: V
+  /** ms, not negative. In a punctuator the default is its time. */
+  readonly timestamp?: number
+  readonly headers?: Headers
+}
+
+/** One object per node and task. `Stores` maps names of connected stores to their types. */
+export interface ProcessorContext<K, V, Stores = Record<never, never>> {
+  readonly applicationId: string
+  readonly taskId: string
+  readonly partition: number
+  readonly clock: Clock
+  /** Topic, partition and offset of the record in hand; undefined in punctuators. */
+  readonly source: RecordContext | undefined
+  /** Highest event time of this task, ms; -1 before the first record. */
+  readonly streamTime: number
+  /** To all children. Await (or return) what it gives when it is a promise. @throws TopologyError for a negative timestamp. */
+  forward(output: Output<K, V>): MaybePromise<void>
+  /** A connected store. Reads answer at once from the cache, else by a promise: `await` serves both. */
+  store<N extends keyof Stores & string>(name: N): Stores[N]
+  /** 'stream' fires by event time, first with the first record; 'wall' by the clock. At least 1 ms; missed points are skipped. */
+  schedule(every: Duration, type: 'stream' | 'wall', fire: (time: number) => MaybePromise<void>): Cancellable
+  /** Counts a record that you leave out, under a reason of yours. */
+  drop(reason: string): void
+}
+
+export interface Processor<K, V, K2, V2, Stores = Record<never, never>> {
+  init?(context: ProcessorContext<K2, V2, Stores>): void
+  process(record: StreamRecord<K, V>, context: ProcessorContext<K2, V2, Stores>): MaybePromise<void>
+  close?(): void
+}
+
+/**
+ * Runs a processor. The key of what it forwards may differ, so a grouping behind it repartitions.
+ * @example
+ * t.stream(flights).process((record, context) => context.forward({ key: record.value.origin, value: 1 }), { key: string(), value: int() })
+ */
+export class ProcessOperator<K, V, K2, V2> implements Operator {
+  readonly #processor: Processor<K, V, K2, V2>
+  #context!: UserContext<K2, V2>
+
+  constructor(processor: Processor<K, V, K2, V2>) {
+    this.#processor = processor
+  }
+
+  init(context: OperatorContext): void {
+    this.#context = new UserContext(context)
+    this.#processor.init?.(this.#context as unknown as ProcessorContext<K2, V2>)
+  }
+
+  process(record: StreamRecord<K, V>): MaybePromise<void> {
+    const context = this.#context
+    context.begin(record.timestamp, record)
+    const result = this.#processor.process(record, context as unknown as ProcessorContext<K2, V2>)
+    // A function written for its effect may give anything; only a promise means "wait".
+    return result instanceof Promise ? result : undefined
+  }
+
+  close(): void {
+    this.#processor.close?.()
+  }
+}
+
+class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown>> {
+  readonly #context: OperatorContext
+  readonly #faces = new Map<string, unknown>()
+  #time = -1 // of the record or punctuation in hand
+  #record: StreamRecord<unknown, unknown> | undefined
+
+  constructor(context: OperatorContext) {
+    this.#context = context
+  }
+
+  /** @internal */
+  begin(time: number, record: StreamRecord<unknown, unknown> | undefined): void {
+    this.#time = time
+    this.#record = record
+  }
+
+  get applicationId(): string {
+    return this.#context.applicationId
+  }
+  get taskId(): string {
+    return this.#context.taskId
+  }
+  get partition(): number {
+    return this.#context.partition
+  }
+  get clock(): Clock {
+    return this.#context.clock
+  }
+  get source(): RecordContext | undefined {
+    return this.#context.source
+  }
+  get streamTime(): number {
+    return this.#context.streamTime
+  }
+
+  forward(output: Output<K, V>): MaybePromise<void> {
+    const timestamp = output.timestamp ?? this.#time
+    if (!(timestamp >= 0)) {
+      throw new TopologyError(
+        `Node "${this.#context.nodeName}" forwards a record with the timestamp ${timestamp}: event times are not negative. Leave it out to take that of the record in hand.`
+      )
+    }
+    if (output instanceof StreamRecord) return this.#context.forward(output)
+    const headers = output.headers ?? this.#record?.headers ?? NO_HEADERS
+    return this.#context.forward(new StreamRecord(output.key, output.value, timestamp, headers))
+  }
+
+  store(name: string): unknown {
+    const known = this.#faces.get(name)
+    if (known !== undefined) return known
+    const face = this.#face(this.#context.store(name))
+    this.#faces.set(name, face)
+    return face
+  }
+
+  #face(store: TaskStore): unknown {
+    const now = (): number => this.#time
+    return store.spec.kind === 'window'
+      ? windowFacade(store as WindowRowStore<unknown>, store.spec, now, () => this.#context.streamTime)
+      : keyValueFacade(store as CachedRowStore<unknown>, store.spec, now)
+  }
+
+  schedule(every: Duration, type: 'stream' | 'wall', fire: (time: number) => MaybePromise<void>): Cancellable {
+    return this.#context.schedule(ms(every), type, (time) => {
+      this.begin(time, undefined)
+      const result = fire(time)
+      return result instanceof Promise ? result : undefined
+    })
+  }
+
+  drop(reason: string): void {
+    this.#context.drop(reason)
+  }
+}

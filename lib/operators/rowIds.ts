@@ -1,0 +1,60 @@
+/** Row ids of records: a key's bytes as latin1 text, read where they lie, without decoding the key. */
+import type { RecordSet, Serde, StreamRecord } from '../record.ts'
+import { latin1 } from '../serde/slices.ts'
+
+/** False for a null value; does not decode a value that still lies in its fetch response. */
+// biome-ignore lint/suspicious/noExplicitAny: works on any record
+export function hasValue(record: StreamRecord<any, any>): boolean {
+  return record._valueSerde !== undefined ? record._set!.valueEnd[record._row]! >= 0 : record.value != null
+}
+
+/** Ids under one key serde. Remembers those of the last prefetched rows, so that each key is sliced once. */
+export class RowIds<K> {
+  readonly #serde: Serde<K>
+  #set: RecordSet | undefined // owned here: the set of the last prefetch
+  #from = 0
+  #ids: (string | undefined)[] = []
+  #scratch = Buffer.allocUnsafe(256)
+
+  constructor(serde: Serde<K>) {
+    this.#serde = serde
+  }
+
+  /** The ids of rows [from, to), undefined where the key is null; undefined when the keys are not of this serde. */
+  ofRows(set: RecordSet, from: number, to: number, serde: Serde<unknown>): readonly (string | undefined)[] | undefined {
+    if (serde !== (this.#serde as Serde<unknown>)) return undefined
+    const ids = new Array<string | undefined>(to - from)
+    for (let row = from; row < to; row++) {
+      const end = set.keyEnd[row]!
+      ids[row - from] = end < 0 ? undefined : latin1(set.bytes, set.keyStart[row]!, end)
+    }
+    this.#set = set
+    this.#from = from
+    this.#ids = ids
+    return ids
+  }
+
+  /** undefined = null key. */
+  of(record: StreamRecord<K, unknown>): string | undefined {
+    const set = record.rawKey(this.#serde)
+    if (set !== undefined) {
+      const row = record._row
+      if (set === this.#set && row >= this.#from && row - this.#from < this.#ids.length)
+        return this.#ids[row - this.#from]
+      const end = set.keyEnd[row]!
+      return end < 0 ? undefined : latin1(set.bytes, set.keyStart[row]!, end)
+    }
+    const key = record.key
+    if (key == null) return undefined
+    const bytes = this.#serde.encode(key)
+    return latin1(bytes, 0, bytes.length)
+  }
+
+  /** The key again, from an id or the part of it that starts at `from`. */
+  key(id: string, from = 0): K {
+    const length = id.length - from
+    if (length > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(length * 2)
+    this.#scratch.write(from === 0 ? id : id.slice(from), 0, 'latin1')
+    return this.#serde.decode(this.#scratch, 0, length)
+  }
+}

@@ -1,0 +1,32 @@
+/** Filters and maps the rows of a table as they change. */
+import type { StreamRecord } from '../record.ts'
+import type { MaybePromise } from '../store/port.ts'
+import type { Change, Operator, OperatorContext } from '../topology/node.ts'
+
+/**
+ * What is before and after a change goes through the same function; null (unwanted, deleted) stays null and goes on as a tombstone.
+ * @example
+ * t.table(airports).filter((airport) => airport.state === 'CA').mapValues((airport) => airport.name)
+ */
+export class TableValuesOperator<K, V, V2> implements Operator {
+  readonly #map: (value: V, key: K) => V2 | null
+  #context!: OperatorContext
+
+  constructor(map: (value: V, key: K) => V2 | null) {
+    this.#map = map
+  }
+
+  init(context: OperatorContext): void {
+    this.#context = context
+  }
+
+  process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
+    const { value, old } = record.value
+    const { key } = record
+    const next: Change<V2> = {
+      value: value === null ? null : (this.#map(value, key) ?? null),
+      old: old === null ? null : (this.#map(old, key) ?? null)
+    }
+    return this.#context.forward(record.withValue(next))
+  }
+}
