@@ -3,6 +3,7 @@ import type { Tp } from '../record.ts'
 import type { Clock, Random } from '../time.ts'
 import { ClusterAdmin } from './admin.ts'
 import { Cluster } from './cluster.ts'
+import { createGroup } from './group.ts'
 import { type At, committedOffsets, listOffsets } from './offsets.ts'
 import type {
   Admin,
@@ -60,8 +61,7 @@ class WireTransport implements Transport {
     return reader
   }
 
-  async group(options: GroupOptions, handler: GroupHandler): Promise<Group> {
-    const { createGroup } = await import('./group.ts')
+  group(options: GroupOptions, handler: GroupHandler): Promise<Group> {
     return createGroup(this.#cluster, options, handler)
   }
 
