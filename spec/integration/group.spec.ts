@@ -224,9 +224,11 @@ describe('group membership on a real broker', function () {
   })
 
   it('leaves while its join is parked, without waiting for the others', async () => {
-    const a = member('a', {
-      onRebalance: () => until(() => b.group !== undefined).then(() => delay(systemClock, 3_000))
+    let letGo!: () => void
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve
     })
+    const a = member('a', { onRebalance: () => held })
     await a.join(env.cluster, group, [topic])
     await a.owns(0, 1, 2, 3)
     const b = await member('b').join(env.cluster, group, [topic])
@@ -234,6 +236,7 @@ describe('group membership on a real broker', function () {
     const began = stopwatch()
     await b.group.leave()
     expect(stopwatch() - began).to.be.below(2_000)
+    letGo()
     expect(b.log).to.deep.equal([])
     await a.owns(0, 1, 2, 3)
   })
