@@ -1,0 +1,216 @@
+/** The commit, in the order that keeps the store behind the log: flush, produce, offsets (and transaction), one database write. */
+import { TransportError } from '../errors.ts'
+import type { Group, GroupMeta, Offset, PartitionWriter, Producer, TxnProducer } from '../kafka/port.ts'
+import { NO_HEADERS, tpKey } from '../record.ts'
+import type { ChangelogSink, TaskStore } from '../store/port.ts'
+import type { Outbox } from './outbox.ts'
+import type { TaskStep } from './port.ts'
+import type { SourceQueue } from './queue.ts'
+import { encodeTimes } from './streamTime.ts'
+
+/** The part of a task's local state that a commit writes. */
+export interface CommitState {
+  position(store: string): { readonly next: number } | undefined
+  setTime(slot: string, value: number): void
+  /** The one write batch: data, positions by store name, times. */
+  commit(positions: Map<string, number>): Promise<void>
+}
+
+export interface CommitterOptions {
+  readonly taskId: string
+  readonly partition: number
+  /** 'exactly-once' when given with `sendOffsets`: offsets go into the transaction. */
+  readonly producer: Producer | TxnProducer
+  /** At-least-once commits; unused exactly-once. */
+  readonly group: () => Group | undefined
+  /** In topological order: a flush may change stores further down. */
+  readonly stores: readonly TaskStore[]
+  readonly changelogTopic: (store: string) => string
+  readonly state: CommitState
+  readonly queues: readonly SourceQueue[]
+  readonly outbox: Outbox
+  readonly streamTime: () => number
+  /** Operators' saved numbers, by slot. */
+  readonly saved: ReadonlyMap<string, number>
+  readonly probe: (step: TaskStep) => void | Promise<void>
+  readonly committed: (offsets: ReadonlyMap<string, number>, records: number) => void
+}
+
+export const partitionSlot = (topic: string, partition: number): string => `partition:${tpKey(topic, partition)}`
+export const operatorSlot = (slot: string): string => `operator:${slot}`
+
+/**
+ * Commits for one task. Owned by the pump, which never calls `commit` twice at once nor with a record in hand.
+ *
+ * The race behind `held`: between the end of a group's join phase and the new assignment the broker refuses commits of the old generation,
+ * though this task may keep its partition. So a refusal is no failure: the commit is left half done (stores flushed, outputs acknowledged,
+ * in exactly-once inside the open transaction), processing goes on, and after `renew` the next commit starts over with the newer position,
+ * in the same transaction.
+ */
+export class Committer {
+  /** No commit starts until `renew`. */
+  held = false
+  /** Records taken since the last commit. */
+  records = 0
+  /** An operator saved a number since the last commit. */
+  savedChanged = false
+  /** A transaction's commit was sent: from here on it must not be aborted. */
+  tried = false
+  /** A commit was begun and not ended: what it flushed still waits to be persisted. */
+  unfinished = false
+  #meta: GroupMeta | undefined
+  readonly #options: CommitterOptions
+  readonly #changelogs = new Map<string, { writer: PartitionWriter; sink: ChangelogSink }>()
+
+  constructor(options: CommitterOptions) {
+    this.#options = options
+    for (const { spec } of options.stores) {
+      if (!spec.logged) continue
+      const writer = options.producer.writer(options.changelogTopic(spec.name), options.partition)
+      const sink: ChangelogSink = (key, value, timestamp) =>
+        // A deleted row may have no time of its own; the log knows none below 0.
+        writer.append(
+          Math.max(0, timestamp),
+          key,
+          0,
+          key.length,
+          value,
+          0,
+          value === null ? 0 : value.length,
+          NO_HEADERS
+        )
+      this.#changelogs.set(spec.name, { writer, sink })
+    }
+  }
+
+  get meta(): GroupMeta | undefined {
+    return this.#meta
+  }
+
+  renew(meta: GroupMeta): void {
+    this.#meta = meta
+    this.held = false
+  }
+
+  /** There is something that a restart would do again. A position that only passed markers is none: it goes with the next work. */
+  get pending(): boolean {
+    return this.records > 0 || this.unfinished || this.savedChanged || this.#options.outbox.appended > 0 || this.dirty
+  }
+
+  /** Positions moved past what is committed, by markers or by a reset to the end. Worth a commit before leaving. */
+  get behind(): boolean {
+    for (const queue of this.#options.queues) if (queue.position > Math.max(queue.committed, 0)) return true
+    return false
+  }
+
+  get dirty(): boolean {
+    for (const store of this.#options.stores) if (store.dirty) return true
+    return false
+  }
+
+  /**
+   * @returns false when the group refused the metadata: `held` is set, and the commit is to be repeated after `renew`
+   * @throws the signal's reason when it aborted between two steps; TransportError 'fenced', 'unknown-outcome' …
+   */
+  async commit(signal: AbortSignal): Promise<boolean> {
+    const { producer, probe, state } = this.#options
+    const step = async (name: TaskStep): Promise<void> => {
+      await probe(name)
+      // LOST may have come during the step: nothing of ours may follow it.
+      signal.throwIfAborted()
+    }
+    signal.throwIfAborted()
+    this.unfinished = true
+    await this.#flushStores()
+    await step('commit:flushed')
+    await producer.flush()
+    await step('commit:produced')
+    const offsets = this.#offsets()
+    if (!(await this.#send(offsets, signal))) return false
+    await step('commit:offsets')
+    if ('sendOffsets' in producer) {
+      this.tried = true
+      await producer.commit()
+      this.tried = false
+    }
+    await step('commit:committed')
+    for (const { tp, partitionTime } of this.#options.queues) {
+      if (partitionTime >= 0) state.setTime(partitionSlot(tp.topic, tp.partition), partitionTime)
+    }
+    for (const [slot, value] of this.#options.saved) state.setTime(operatorSlot(slot), value)
+    await state.commit(this.#positions())
+    this.unfinished = false
+    this.#options.queues.forEach((queue, i) => {
+      queue.committed = offsets[i]!.offset
+    })
+    const records = this.records
+    this.records = 0
+    this.savedChanged = false
+    this.#options.outbox.appended = 0
+    await step('commit:persisted')
+    this.#options.committed(new Map(offsets.map((o) => [tpKey(o.topic, o.partition), o.offset])), records)
+    return true
+  }
+
+  /** Until nothing is dirty: what a store forwards may change stores after it, and, through a loop of user code, before it. */
+  async #flushStores(): Promise<void> {
+    const { stores, streamTime } = this.#options
+    for (const store of stores) await store.expire?.(streamTime())
+    do {
+      for (const store of stores) {
+        if (!store.dirty) continue
+        const flushing = store.flush(this.#changelogs.get(store.spec.name)?.sink)
+        if (flushing) await flushing
+      }
+    } while (this.dirty)
+  }
+
+  #offsets(): Offset[] {
+    const { queues, saved } = this.#options
+    // The saved numbers ride on the first partition only; every commit names all partitions, so none of it gets old.
+    return queues.map((queue, i) => ({
+      topic: queue.tp.topic,
+      partition: queue.tp.partition,
+      offset: queue.position,
+      metadata: encodeTimes(queue.partitionTime, i === 0 ? saved : new Map())
+    }))
+  }
+
+  async #send(offsets: Offset[], signal: AbortSignal): Promise<boolean> {
+    const { producer, group } = this.#options
+    for (;;) {
+      signal.throwIfAborted()
+      const meta = this.#meta
+      try {
+        if (meta === undefined) return this.#hold()
+        if ('sendOffsets' in producer) await producer.sendOffsets(meta, offsets)
+        else {
+          const member = group()
+          if (member === undefined) return this.#hold()
+          await member.commit(meta, offsets)
+        }
+        return true
+      } catch (error) {
+        if (!(error instanceof TransportError && (error.fault === 'stale-member' || error.fault === 'rebalancing')))
+          throw error
+        // Renewed while the answer was under way: no reason to wait.
+        if (this.#meta === meta) return this.#hold()
+      }
+    }
+  }
+
+  #hold(): false {
+    this.held = true
+    return false
+  }
+
+  #positions(): Map<string, number> {
+    const positions = new Map<string, number>()
+    for (const [name, { writer }] of this.#changelogs) {
+      // Stores without changes keep their position but get a fresh time on it: "nothing was missed until now".
+      const next = writer.ackedNext >= 0 ? writer.ackedNext : this.#options.state.position(name)?.next
+      if (next !== undefined) positions.set(name, next)
+    }
+    return positions
+  }
+}

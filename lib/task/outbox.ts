@@ -1,0 +1,199 @@
+/** The sinks' way out of a task: records become bytes in the producer's partition writers. */
+import { EncodeError, MillraceError, nearest, TopicError, TransportError } from '../errors.ts'
+import { partitionFor, stickyPartitioner } from '../kafka/partitioner.ts'
+import type { PartitionWriter, Producer } from '../kafka/port.ts'
+import type { Serde, StreamRecord } from '../record.ts'
+import type { Random } from '../time.ts'
+import type { SinkNode } from '../topology/node.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: a task carries records of every type
+type AnyRecord = StreamRecord<any, any>
+
+/** A topic that is written to: its writers are made when first needed. */
+interface Target {
+  readonly topic: string
+  readonly count: number
+  readonly writers: (PartitionWriter | undefined)[]
+}
+
+interface Way {
+  readonly sink: SinkNode
+  /** undefined when the topic is chosen per record. */
+  readonly fixed: Target | undefined
+}
+
+export interface OutboxOptions {
+  readonly taskId: string
+  readonly producer: Pick<Producer, 'writer'>
+  readonly partitionCount: (topic: string) => number
+  readonly random: Random
+}
+
+/** Encodes and appends, synchronously. Bytes nobody touched are copied from the fetch response as they lie there. */
+export class Outbox {
+  /** Records given since the last `reset`: what a commit must not leave behind. */
+  appended = 0
+  readonly #options: OutboxOptions
+  readonly #targets = new Map<string, Target>()
+  readonly #ways = new Map<SinkNode, Way>()
+  readonly #sticky: (count: number, bytes: number) => number
+  #last: Way | undefined // of the previous record: most chains end in one sink
+  #closed = false
+
+  constructor(options: OutboxOptions) {
+    this.#options = options
+    this.#sticky = stickyPartitioner(options.random)
+  }
+
+  /** After this nothing is appended any more: user code that comes back late from an await must not begin a transaction. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /**
+   * @throws TopicError when the topic does not exist (ERR_MISSING_TOPIC) or has no such partition (ERR_PARTITION)
+   * @throws EncodeError when key or value cannot be encoded, or the time is negative
+   */
+  emit(sink: SinkNode, record: AnyRecord): void {
+    if (this.#closed)
+      throw new TransportError(`Task ${this.#options.taskId} is closed: its output is refused.`, 'fatal')
+    let way = this.#last
+    if (way === undefined || way.sink !== sink) way = this.#way(sink)
+    const target = way.fixed ?? this.#target(sink, (sink.topic as (record: AnyRecord) => string)(record))
+    if (!(record.timestamp >= 0)) throw this.#badTime(sink, target.topic, record)
+
+    const keySet = record.rawKey(sink.key)
+    let key: Buffer | null
+    let keyStart = 0
+    let keyEnd = 0
+    if (keySet !== undefined) {
+      keyEnd = keySet.keyEnd[record._row]!
+      keyStart = keySet.keyStart[record._row]!
+      key = keyEnd < 0 ? null : keySet.bytes
+    } else {
+      key = this.#encode(sink, target.topic, record, 'key')
+      if (key !== null) keyEnd = key.length
+    }
+
+    const valueSet = record.rawValue(sink.value)
+    let value: Buffer | null
+    let valueStart = 0
+    let valueEnd = 0
+    if (valueSet !== undefined) {
+      valueEnd = valueSet.valueEnd[record._row]!
+      valueStart = valueSet.valueStart[record._row]!
+      value = valueEnd < 0 ? null : valueSet.bytes
+    } else {
+      value = this.#encode(sink, target.topic, record, 'value')
+      if (value !== null) valueEnd = value.length
+    }
+
+    const partition =
+      sink.partitioner !== undefined
+        ? this.#chosen(sink, target, sink.partitioner(record, target.count))
+        : target.count === 1
+          ? 0
+          : key === null
+            ? this.#sticky(target.count, valueEnd - valueStart + 16)
+            : partitionFor(key, keyStart, keyEnd, target.count)
+    let writer = target.writers[partition]
+    if (writer === undefined) {
+      writer = this.#options.producer.writer(target.topic, partition)
+      target.writers[partition] = writer
+    }
+    try {
+      writer.append(record.timestamp, key, keyStart, keyEnd, value, valueStart, valueEnd, record.headers)
+    } catch (error) {
+      throw this.#refused(error, sink, target.topic, record, valueEnd - valueStart)
+    }
+    this.appended++
+  }
+
+  #way(sink: SinkNode): Way {
+    let way = this.#ways.get(sink)
+    if (way === undefined) {
+      way = { sink, fixed: typeof sink.topic === 'string' ? this.#target(sink, sink.topic) : undefined }
+      this.#ways.set(sink, way)
+    }
+    this.#last = way
+    return way
+  }
+
+  #target(sink: SinkNode, topic: string): Target {
+    let target = this.#targets.get(topic)
+    if (target !== undefined) return target
+    const count = typeof topic === 'string' && topic !== '' ? this.#options.partitionCount(topic) : 0
+    if (!(count > 0)) {
+      const like = nearest(String(topic), [...this.#targets.keys()])
+      throw new TopicError(
+        `Sink "${sink.name}" writes to topic "${topic}", which does not exist. Create it, or correct the name${like ? ` (did you mean "${like}"?)` : ''}.`,
+        { code: 'ERR_MISSING_TOPIC', details: { task: this.#options.taskId, node: sink.name, topic } }
+      )
+    }
+    target = { topic, count, writers: new Array<PartitionWriter | undefined>(count).fill(undefined) }
+    this.#targets.set(topic, target)
+    return target
+  }
+
+  #encode(sink: SinkNode, topic: string, record: AnyRecord, part: 'key' | 'value'): Buffer | null {
+    const content: unknown = part === 'key' ? record.key : record.value
+    if (content === null || content === undefined) return null
+    const serde: Serde<unknown> = sink[part]
+    try {
+      return serde.encode(content)
+    } catch (cause) {
+      throw new EncodeError(
+        `Sink "${sink.name}" (topic "${topic}"): the ${part} of the record with key ${show(record)} cannot be encoded as ${serde.name}: ` +
+          `${cause instanceof Error ? cause.message : String(cause)}. Give the sink a serde that fits, or change the ${part} before it.`,
+        {
+          cause: cause instanceof MillraceError ? (cause.cause ?? cause) : cause,
+          details: { task: this.#options.taskId, node: sink.name, topic, part, serde: serde.name }
+        }
+      )
+    }
+  }
+
+  #chosen(sink: SinkNode, target: Target, partition: number): number {
+    if (Number.isInteger(partition) && partition >= 0 && partition < target.count) return partition
+    throw new TopicError(
+      `The partitioner of sink "${sink.name}" chose partition ${partition} of topic "${target.topic}", which has 0 to ${target.count - 1}.`,
+      {
+        code: 'ERR_PARTITION',
+        details: { task: this.#options.taskId, node: sink.name, topic: target.topic, partition }
+      }
+    )
+  }
+
+  #badTime(sink: SinkNode, topic: string, record: AnyRecord): EncodeError {
+    return new EncodeError(
+      `Sink "${sink.name}" (topic "${topic}"): the record with key ${show(record)} has the event time ${record.timestamp}. ` +
+        'A time is milliseconds since 1970, 0 or more; correct it before the sink (withTimestamp), or in the timestamp extractor.',
+      { details: { task: this.#options.taskId, node: sink.name, topic, timestamp: record.timestamp } }
+    )
+  }
+
+  #refused(error: unknown, sink: SinkNode, topic: string, record: AnyRecord, bytes: number): unknown {
+    if (!(error instanceof TransportError) || error.fault !== 'too-large') return error
+    return new TransportError(
+      `Sink "${sink.name}" (topic "${topic}"): the record with key ${show(record)} has a value of ${bytes} bytes, more than a batch may have. ` +
+        'Make it smaller, or raise max.message.bytes of the topic and the batch size.',
+      'too-large',
+      {
+        cause: error,
+        kafkaCode: error.kafkaCode,
+        details: { task: this.#options.taskId, node: sink.name, topic, bytes }
+      }
+    )
+  }
+}
+
+/** A key for a message: short, and never a second error. */
+function show(record: AnyRecord): string {
+  try {
+    const key: unknown = record.key
+    const text = Buffer.isBuffer(key) ? key.toString('latin1') : typeof key === 'string' ? key : JSON.stringify(key)
+    return `"${String(text).slice(0, 60)}"`
+  } catch {
+    return '(unreadable)'
+  }
+}

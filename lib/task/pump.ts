@@ -1,0 +1,313 @@
+/** The hot loop of a task: takes records in order of event time, runs them through the operators, commits. The only loop that sees records. */
+import type { GroupMeta, Producer } from '../kafka/port.ts'
+import type { RecordSet, StreamRecord } from '../record.ts'
+import { shrink } from '../store/cache/budget.ts'
+import type { MaybePromise } from '../store/port.ts'
+import { type Clock, stopwatch } from '../time.ts'
+import { locate } from '../topology/failure.ts'
+import type { RecordContext } from '../topology/node.ts'
+import type { Committer } from './commit.ts'
+import type { Inbox } from './inbox.ts'
+import type { Intake } from './intake.ts'
+import type { CacheBudget, Logger } from './port.ts'
+import type { SourceQueue } from './queue.ts'
+import type { Schedules } from './schedule.ts'
+import type { StreamTime } from './streamTime.ts'
+import { turn } from './turns.ts'
+
+/** A slice of work ends after this many ms, and the event loop has its turn. */
+const SLICE_MS = 25
+/** Rows announced to the stores at once. */
+const PREFETCH_ROWS = 4_096
+/** Rows between two looks at the stopwatch, at most; fewer when records are slow. */
+const MAX_CHUNK = 64
+/** Cached rows looked at before the cache is called full. */
+const EVICTION_STEPS = 20_000
+/** Between two warnings about the same task. */
+const WARN_EVERY_MS = 60_000
+
+/** The head of an operator chain. */
+export interface PumpSource {
+  // biome-ignore lint/suspicious/noExplicitAny: a task carries records of every type
+  process(record: StreamRecord<any, any>): MaybePromise<void>
+  prefetch(set: RecordSet, from: number, to: number): MaybePromise<void>
+}
+
+export interface PumpOptions {
+  readonly taskId: string
+  readonly intake: Intake
+  readonly sourceOf: (topic: string) => PumpSource
+  readonly schedules: Schedules
+  readonly streamTime: StreamTime
+  readonly committer: Committer
+  readonly inbox: Inbox
+  readonly stores: (name: string) => unknown
+  readonly producer: Pick<Producer, 'kick' | 'room' | 'pendingBytes'>
+  readonly outboxBytes: number
+  readonly cache: CacheBudget
+  readonly commitIntervalMs: number
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export class Pump {
+  readonly #o: PumpOptions
+  readonly #sources = new Map<SourceQueue, PumpSource>()
+  #current: SourceQueue | undefined // whose head is in the operators' hands
+  #paused = false
+  #draining = false
+  #running = false
+  #failure: { readonly error: unknown } | undefined // from outside: a reader's error
+  #holders: (() => void)[] = [] // waiting for "settled"
+  #holdAsked = false
+  #woken = false
+  #wake: (() => void) | undefined // ends the sleep
+  #lastCommit: number
+  #chunk = 16
+  #sliceOver = false
+  #lastWarning = Number.NEGATIVE_INFINITY
+
+  constructor(options: PumpOptions) {
+    this.#o = options
+    this.#lastCommit = options.clock.now()
+    for (const queue of options.intake.queues) this.#sources.set(queue, options.sourceOf(queue.tp.topic))
+  }
+
+  /** Where the record in hand came from; undefined in punctuators and flushes. */
+  get source(): RecordContext | undefined {
+    const queue = this.#current
+    if (queue === undefined) return undefined
+    return { topic: queue.tp.topic, partition: queue.tp.partition, offset: queue.set!.offsets[queue.row]! }
+  }
+
+  /** Something came that the pump may wait for. Cheap: called for every fetched batch. */
+  wake(): void {
+    this.#woken = true
+    this.#wake?.()
+  }
+
+  hold(): Promise<void> {
+    if (!this.#running) this.#o.committer.held = true
+    if (this.#o.committer.held) return Promise.resolve()
+    this.#holdAsked = true
+    return new Promise((resolve) => {
+      this.#holders.push(resolve)
+      this.wake()
+    })
+  }
+
+  renew(meta: GroupMeta): void {
+    this.#o.committer.renew(meta)
+    this.#settleHold()
+    this.wake()
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.wake()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.wake()
+  }
+
+  drain(): void {
+    this.#draining = true
+    this.wake()
+  }
+
+  /** Makes `run` reject: for errors that come from outside the loop. */
+  fail(error: unknown): void {
+    this.#failure ??= { error }
+    this.wake()
+  }
+
+  /** Resolves when drained; rejects with the signal's reason on abort, without a commit. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { inbox } = this.#o
+    const onAbort = (): void => this.wake()
+    signal.addEventListener('abort', onAbort)
+    this.#running = true
+    inbox.open()
+    try {
+      await this.#loop(signal)
+    } finally {
+      this.#running = false
+      this.#current = undefined
+      inbox.close()
+      this.#settleHold()
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const { clock, committer, inbox, producer, schedules, outboxBytes } = this.#o
+    for (;;) {
+      await turn()
+      signal.throwIfAborted()
+      if (this.#failure !== undefined) throw this.#failure.error
+      this.#woken = false
+      if (inbox.waiting) await inbox.serve(this.#o.stores)
+      const now = clock.now()
+      let worked = false
+      if (!this.#paused && !this.#draining) {
+        if (schedules.nextWall <= now) worked = (await schedules.fire('wall', now)) > 0
+        // Full while commits are held: nothing can be evicted, so taking more would only grow.
+        if (!(committer.held && this.#full)) worked = (await this.#slice(now, signal)) || worked
+      }
+      if (this.#commitDue(clock.now())) await this.#commit(signal)
+      if (this.#holdAsked) {
+        if (!committer.held) committer.held = true
+        this.#settleHold()
+      }
+      if (this.#draining && !committer.pending) return
+      producer.kick()
+      if (producer.pendingBytes > outboxBytes) await producer.room(outboxBytes)
+      else if (!worked) await this.#sleep()
+    }
+  }
+
+  /** At most SLICE_MS of records. @returns false when there was nothing to take */
+  async #slice(now: number, signal: AbortSignal): Promise<boolean> {
+    const { intake, schedules, streamTime, producer, outboxBytes, committer } = this.#o
+    const started = stopwatch()
+    let worked = false
+    this.#sliceOver = false
+    for (;;) {
+      const queue = intake.pick(now)
+      if (queue === undefined) return worked
+      worked = true
+      const source = this.#sources.get(queue)!
+      try {
+        if (queue.row >= queue.prefetched) {
+          const to = Math.min(queue.set!.count, queue.row + PREFETCH_ROWS)
+          queue.prefetched = to
+          const reading = source.prefetch(queue.set!, queue.row, to)
+          if (reading !== undefined) await reading
+        }
+        const pending = this.#rows(queue, source, started)
+        if (pending !== undefined) {
+          await pending
+          committer.records++
+          queue.advance()
+        }
+      } catch (error) {
+        throw locate(error, queue.source.name, this.source)
+      } finally {
+        this.#current = undefined
+      }
+      if (streamTime.now >= schedules.nextStream) await schedules.fire('stream', streamTime.now)
+      if (
+        this.#sliceOver ||
+        stopwatch() - started > SLICE_MS ||
+        producer.pendingBytes > outboxBytes ||
+        this.#full ||
+        signal.aborted ||
+        this.#draining
+      ) {
+        return true
+      }
+    }
+  }
+
+  /**
+   * Rows of one queue while they are due, synchronously. @returns a promise when an operator gave one: the head row is finished
+   * when it resolves. No allocation here but the record itself.
+   */
+  #rows(queue: SourceQueue, source: PumpSource, started: number): MaybePromise<void> {
+    const { intake, streamTime, schedules, committer } = this.#o
+    const { limit, limitIncluded } = intake
+    let left = this.#chunk
+    let before = stopwatch()
+    this.#current = queue
+    for (;;) {
+      const time = queue.headTime()
+      if (time < 0 || time > limit || (time === limit && !limitIncluded) || queue.row >= queue.prefetched) return
+      if (time > queue.partitionTime) queue.partitionTime = time
+      streamTime.observe(time)
+      const pending = source.process(queue.head())
+      if (pending !== undefined) return pending
+      committer.records++
+      queue.advance()
+      if (streamTime.now >= schedules.nextStream) return
+      if (--left > 0) continue
+      const after = stopwatch()
+      const took = after - before
+      // Aim at about 2 ms between looks: a slow operator is noticed after few records, a fast one pays nothing.
+      if (took > 4) {
+        this.#chunk = Math.max(1, this.#chunk >> 1)
+        if (took > SLICE_MS * 2) this.#warnSlow(queue, took)
+      } else if (took < 1 && this.#chunk < MAX_CHUNK) this.#chunk <<= 1
+      if (after - started > SLICE_MS) {
+        this.#sliceOver = true
+        return
+      }
+      left = this.#chunk
+      before = after
+    }
+  }
+
+  /** Too much is kept that only a commit can free: changed rows cannot be evicted before they are persisted. */
+  get #full(): boolean {
+    const { cache, committer } = this.#o
+    if (cache.used <= cache.limit || !(committer.unfinished || committer.dirty)) return false
+    shrink(cache, EVICTION_STEPS)
+    return cache.used > cache.limit
+  }
+
+  #commitDue(now: number): boolean {
+    const { committer, commitIntervalMs } = this.#o
+    if (committer.held || !(committer.pending || (this.#draining && committer.behind))) return false
+    return now - this.#lastCommit >= commitIntervalMs || this.#draining || this.#paused || this.#holdAsked || this.#full
+  }
+
+  async #commit(signal: AbortSignal): Promise<void> {
+    await this.#o.committer.commit(signal)
+    this.#lastCommit = this.#o.clock.now()
+  }
+
+  #settleHold(): void {
+    this.#holdAsked = false
+    for (const resolve of this.#holders.splice(0)) resolve()
+  }
+
+  /** Until something arrives, or the next thing is due. No polling: without work there is no timer. */
+  async #sleep(): Promise<void> {
+    if (this.#woken) return
+    const { clock, intake, schedules, committer, commitIntervalMs } = this.#o
+    let at = Number.POSITIVE_INFINITY
+    if (!this.#paused && !this.#draining) at = Math.min(schedules.nextWall, intake.retryAt ?? at)
+    if (!committer.held && committer.pending) at = Math.min(at, this.#lastCommit + commitIntervalMs)
+    let timer: unknown
+    await new Promise<void>((done) => {
+      const resolve = (): void => done()
+      this.#wake = resolve
+      // A timer's longest delay is 2^31 - 1 ms; a later due time only means one more look.
+      if (at < Number.POSITIVE_INFINITY) {
+        timer = clock.setTimeout(resolve, Math.min(Math.max(0, at - clock.now()), 2_147_483_647))
+      }
+    })
+    this.#wake = undefined
+    if (timer !== undefined) clock.clearTimeout(timer)
+  }
+
+  #warnSlow(queue: SourceQueue, took: number): void {
+    const now = this.#o.clock.now()
+    if (now - this.#lastWarning < WARN_EVERY_MS) return
+    this.#lastWarning = now
+    const { topic, partition } = queue.tp
+    this.#o.logger.warn(
+      {
+        task: this.#o.taskId,
+        topic,
+        partition,
+        node: queue.source.name,
+        ms: Math.round(took),
+        beforeOffset: queue.position
+      },
+      `Task ${this.#o.taskId} held the event loop for ${Math.round(took)} ms with records of source "${queue.source.name}". ` +
+        'Heartbeats and other tasks wait meanwhile: make the operators behind it lighter, or asynchronous.'
+    )
+  }
+}

@@ -1,0 +1,169 @@
+/** What was fetched of one source partition and waits to be processed: batches in order, bounded in bytes. */
+import type { Batch, Reader } from '../kafka/port.ts'
+import { type RecordSet, StreamRecord, type Tp } from '../record.ts'
+import { locate } from '../topology/failure.ts'
+import type { SourceNode } from '../topology/node.ts'
+
+export interface QueueOptions {
+  readonly tp: Tp
+  readonly source: SourceNode
+  /** Where the partition is read from: its first offset. */
+  readonly start: number
+  /** The committed offset; -1 = none. */
+  readonly committed: number
+  /** The broker's end of the partition when it was opened: until `next` reaches it, an empty queue means "not fetched yet". */
+  readonly end: number
+  /** Highest event time ever taken from this partition; -1 = none. */
+  readonly partitionTime: number
+  /** Paused above `highBytes`, resumed below half of it. */
+  readonly highBytes: number
+  readonly reader: Pick<Reader, 'pause' | 'resume'>
+  /** A record with a negative event time was passed over. */
+  readonly onNegative: (offset: number) => void
+}
+
+/**
+ * A queue of one partition. Owned by the pump, filled by the reader's sink. The head's event time is read (or extracted) once,
+ * only for the head; rows behind it stay bytes.
+ */
+export class SourceQueue {
+  readonly tp: Tp
+  readonly source: SourceNode
+  /** The set the head row lies in; undefined = empty. */
+  set: RecordSet | undefined
+  /** The head row in `set`. */
+  row = 0
+  /** Rows below this one (of `set`) were announced to the stores. */
+  prefetched = 0
+  bytes = 0
+  partitionTime: number
+  /** Broker's end as last seen. */
+  end: number
+  /** The offset last committed; -1 = none. Owned by the committer. */
+  committed: number
+  /** Orders queues whose heads have the same event time: which batch arrived first. */
+  arrival = 0
+  /** When it was first found empty and caught up; undefined while it has records. Owned by the intake. */
+  idleSince: number | undefined
+  readonly #options: QueueOptions
+  #waiting: Batch[] = [] // behind the head batch
+  #first = 0
+  #headBytes = 0
+  #next: number
+  #paused = false
+  #arrivals: number[] = []
+  #time = -1 // of the head row; -1 = not read yet
+  #record: StreamRecord<unknown, unknown> | undefined // the head, when the extractor needed it
+
+  constructor(options: QueueOptions) {
+    this.tp = options.tp
+    this.source = options.source
+    this.partitionTime = options.partitionTime
+    this.end = options.end
+    this.committed = options.committed
+    this.#next = options.start
+    this.#options = options
+  }
+
+  /** The offset to commit: of the head row, or the reader's position when empty (which is past transaction markers). */
+  get position(): number {
+    return this.set === undefined ? this.#next : this.set.offsets[this.row]!
+  }
+
+  get caughtUp(): boolean {
+    return this.#next >= this.end
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  /** The reader's sink. `arrival` grows over all queues of a task. */
+  push(batch: Batch, arrival: number): void {
+    this.#next = batch.next
+    // An aborted tail moves `next` past the end that was known; the larger of both is what the broker has.
+    this.end = Math.max(this.end, batch.lso, batch.next)
+    if (batch.records.count === 0) return
+    this.bytes += batch.bytes
+    if (this.set === undefined) this.#open(batch, arrival)
+    else {
+      this.#waiting.push(batch)
+      this.#arrivals.push(arrival)
+    }
+    if (!this.#paused && this.bytes > this.#options.highBytes) {
+      this.#paused = true
+      this.#options.reader.pause(this.tp)
+    }
+  }
+
+  /** Event time of the head, -1 when the queue is empty. Passes over records whose time is negative. */
+  headTime(): number {
+    if (this.#time >= 0) return this.#time
+    while (this.set !== undefined) {
+      const time = this.#extract(this.set)
+      if (time >= 0) {
+        this.#time = time
+        return time
+      }
+      this.#options.onNegative(this.set.offsets[this.row]!)
+      this.advance()
+    }
+    return -1
+  }
+
+  #extract(set: RecordSet): number {
+    const extractor = this.source.timestamp
+    if (extractor === undefined) return set.timestamps[this.row]!
+    const record = StreamRecord.lazy(set, this.row, this.source.key, this.source.value, set.timestamps[this.row]!)
+    let time: number
+    try {
+      time = extractor(record, this.partitionTime)
+    } catch (error) {
+      throw locate(error, this.source.name, { ...this.tp, offset: this.position })
+    }
+    // A NaN is as little a time as a negative number is.
+    if (!(time >= 0)) return -1
+    this.#record = time === record.timestamp ? record : record.withTimestamp(time)
+    return time
+  }
+
+  /** The head as a record. Call `headTime` first; only valid when that was ≥ 0. */
+  head(): StreamRecord<unknown, unknown> {
+    return this.#record ?? StreamRecord.lazy(this.set!, this.row, this.source.key, this.source.value, this.#time)
+  }
+
+  /** Goes past the head row; frees the batch after its last one, and lets the reader go on below the low mark. */
+  advance(): void {
+    this.#time = -1
+    this.#record = undefined
+    if (++this.row < this.set!.count) return
+    this.bytes -= this.#headBytes
+    const batch = this.#waiting[this.#first]
+    if (batch === undefined) {
+      this.set = undefined
+      this.row = 0
+    } else {
+      this.#waiting[this.#first] = undefined as never
+      const arrival = this.#arrivals[this.#first]!
+      if (++this.#first === this.#waiting.length) {
+        this.#waiting = []
+        this.#arrivals = []
+        this.#first = 0
+      }
+      this.#open(batch, arrival)
+    }
+    if (this.#paused && this.bytes <= this.#options.highBytes / 2) {
+      this.#paused = false
+      this.#options.reader.resume(this.tp)
+    }
+  }
+
+  #open(batch: Batch, arrival: number): void {
+    this.set = batch.records
+    this.row = 0
+    this.prefetched = 0
+    this.arrival = arrival
+    this.#headBytes = batch.bytes
+    this.idleSince = undefined
+  }
+}
