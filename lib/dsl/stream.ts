@@ -22,7 +22,7 @@ import { Grouped } from './grouped.ts'
 import { keySerde, type Part, repartition, step } from './part.ts'
 import type { StoreDefinition } from './store.ts'
 import { addTable, type Table, type TableOptions } from './table.ts'
-import type { Topic } from './topic.ts'
+import type { Target, Topic } from './topic.ts'
 
 export interface NodeOptions {
   /** Default: derived from the operator's place, such as `flights-filter`. */
@@ -286,11 +286,11 @@ export class Stream<K, V> {
    * @throws TopologyError ERR_TOPOLOGY_SERDE when a serde is missing
    */
   to(
-    target: Topic<K, V> | Topic<NonNullable<K>, NonNullable<V>> | string | ((record: StreamRecord<K, V>) => string),
+    target: Target<K, V> | Target<NonNullable<K>, NonNullable<V>> | string | ((record: StreamRecord<K, V>) => string),
     options: SerdeOptions<K, V> = {}
   ): void {
     const { graph, node, anchor } = this.part
-    const declared = typeof target === 'object' ? (target as Topic<K, V>) : undefined
+    const declared = typeof target === 'object' ? (target as unknown as Topic<K, V>) : undefined
     const key = options.key ?? declared?.key ?? keySerde(this.part, undefined, 'to()')
     const value = options.value ?? declared?.value ?? this.part.value
     if (!value) {

@@ -14,6 +14,19 @@ export interface TopicParts<K, V> {
   readonly offsetReset?: 'earliest' | 'latest' | 'none'
 }
 
+/** What `to` needs of a topic: it only writes, so a topic of a wider type will do. */
+export interface Target<K, V> {
+  readonly name: string
+  readonly key: Encoder<K>
+  readonly value: Encoder<V>
+}
+
+interface Encoder<T> {
+  readonly name: string
+  // A property, not a method: only so do types refuse a topic of a narrower type.
+  readonly encode: (value: T) => Buffer
+}
+
 export interface Topic<K, V> {
   readonly name: string
   readonly key: Serde<K>

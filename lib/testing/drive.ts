@@ -1,0 +1,334 @@
+/** Runs a topology without a broker: records go in by call, results are read back, time moves when it is told to. */
+
+import type { Topic } from '../dsl/topic.ts'
+import { TopologyError } from '../errors.ts'
+import { type Headers, NO_HEADERS, RecordSet, StreamRecord } from '../record.ts'
+import { cacheBudget } from '../store/cache/budget.ts'
+import { memoryDriver } from '../store/memory.ts'
+import type { MaybePromise, StoreSpec } from '../store/port.ts'
+import { openTaskState, type TaskState } from '../store/taskState.ts'
+import { Schedules } from '../task/schedule.ts'
+import { StreamTime } from '../task/streamTime.ts'
+import { VirtualClock } from '../time.ts'
+import type { Buildable, BuiltTopology } from '../topology/built.ts'
+import { type InstanceEnv, TopologyInstance } from '../topology/instance.ts'
+import type { RecordContext, SinkNode, SourceNode, SubTopology } from '../topology/node.ts'
+
+export interface DriveOptions {
+  /** Wall clock at the start, ms. Default 0. */
+  readonly startTime?: number
+  /** False: every update goes on at once. Default true: once per `commit`. */
+  readonly cache?: boolean
+  readonly applicationId?: string
+}
+
+export interface Sent {
+  /** Event time, ms. Default: the wall clock. */
+  readonly timestamp?: number
+  readonly headers?: Headers
+}
+
+/** A record as it stands on a topic, decoded. */
+export interface Received<K = unknown, V = unknown> {
+  readonly topic: string
+  readonly key: K | null
+  readonly value: V | null
+  readonly timestamp: number
+  readonly headers: Headers
+}
+
+type TopicLike<K, V> = Pick<Topic<K, V>, 'name' | 'key' | 'value'>
+
+interface Raw {
+  readonly topic: string
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly timestamp: number
+  readonly headers: Headers
+  readonly sink: SinkNode
+}
+
+let runs = 0 // keeps the in-memory databases of one process apart
+
+/**
+ * A topology with one partition a topic, in memory. Records pass through the same bytes as on a topic; repartition topics, and topics
+ * that are written and read, are passed on inside.
+ * @example
+ * const d = await drive(t, { cache: false })
+ * await d.send(flights, 'JFK', { delay: 12 }, { timestamp: 1000 })
+ * d.output(counts) // [{ topic, key: 'JFK', value: 1, timestamp: 1000, headers: [] }]
+ */
+export async function drive(topology: Buildable, options: DriveOptions = {}): Promise<Driver> {
+  const built = topology.build(options.applicationId ?? 'drive')
+  const clock = new VirtualClock(options.startTime ?? 0)
+  const driver = new Driver(built, clock)
+  runs++
+  for (const sub of built.subtopologies) {
+    const specs = sub.stores.map((spec): StoreSpec => ({ ...spec, caching: spec.caching && options.cache !== false }))
+    const state = await openTaskState({
+      directory: `drive-${runs}/${sub.id}_0`,
+      applicationId: built.applicationId,
+      taskId: `${sub.id}_0`,
+      driver: memoryDriver,
+      specs,
+      cache: cacheBudget(Number.POSITIVE_INFINITY),
+      clock
+    })
+    driver.tasks.push(new DrivenTask(sub, state, built, clock, driver))
+  }
+  return driver
+}
+
+/** Made by `drive`. */
+export class Driver {
+  /** Reasons of dropped records, in order: 'null-key', 'late' … */
+  readonly dropped: string[] = []
+  /** @internal */ readonly tasks: DrivenTask[] = []
+  readonly #built: BuiltTopology
+  readonly #clock: VirtualClock
+  readonly #out: Raw[] = [] // not read yet
+  readonly #inside: Raw[] = [] // written to topics that the topology reads, not yet passed on
+  #offset = 0
+
+  /** @internal */
+  constructor(built: BuiltTopology, clock: VirtualClock) {
+    this.#built = built
+    this.#clock = clock
+  }
+
+  /** Gives a record to a source topic and processes it, with everything it causes. */
+  async send<K, V>(topic: TopicLike<K, V>, key: K | null, value: V | null, sent: Sent = {}): Promise<void> {
+    if (!this.tasks.some((task) => task.reads(topic.name))) {
+      const known = this.#built.subtopologies.flatMap((sub) => sub.sourceTopics)
+      throw new TopologyError(`The topology does not read the topic "${topic.name}". It reads: ${known.join(', ')}.`)
+    }
+    await this.#deliver({
+      topic: topic.name,
+      key: key === null ? null : topic.key.encode(key),
+      value: value === null ? null : topic.value.encode(value),
+      timestamp: sent.timestamp ?? this.#clock.now(),
+      headers: sent.headers ?? NO_HEADERS
+    })
+    await this.#settle()
+  }
+
+  /** What was written to a topic since the last call, decoded by the serdes of its sink. */
+  output<K = unknown, V = unknown>(topic: TopicLike<K, V> | string): Received<K, V>[] {
+    const name = typeof topic === 'string' ? topic : topic.name
+    return this.outputs((raw) => raw === name) as Received<K, V>[]
+  }
+
+  /** What was written to any topic of the user's since the last call, in order. */
+  outputs(wanted: (topic: string) => boolean = () => true): Received[] {
+    const taken: Received[] = []
+    const rest: Raw[] = []
+    for (const raw of this.#out.splice(0)) {
+      if (wanted(raw.topic)) taken.push(decoded(raw))
+      else rest.push(raw)
+    }
+    this.#out.push(...rest)
+    return taken
+  }
+
+  /** Moves the wall clock; punctuators that come due fire in the order of their times. */
+  async advance(ms: number): Promise<void> {
+    const target = this.#clock.now() + ms
+    await this.#clock.advance(ms)
+    for (const task of this.tasks) await task.punctuate('wall', target)
+    await this.#settle()
+  }
+
+  /** Flushes caches, until nothing is left to give on, and saves the state as a task does at commit. */
+  async commit(): Promise<void> {
+    for (let again = true; again; ) {
+      again = false
+      for (const task of this.tasks) again = (await task.flush()) || again
+      await this.#settle()
+    }
+    for (const task of this.tasks) await task.state.commit(new Map())
+  }
+
+  /** New operators over the committed state and saved times, as after a restart. Commits first. */
+  async restart(): Promise<void> {
+    await this.commit()
+    for (const task of this.tasks) task.restart()
+  }
+
+  /** Closes operators and state. */
+  async close(): Promise<void> {
+    for (const task of this.tasks) await task.close()
+  }
+
+  /** @internal */
+  wrote(raw: Raw): void {
+    const internal = this.#built.internalTopics.repartition.some((r) => r.topic === raw.topic)
+    if (!internal) this.#out.push(raw)
+    if (this.tasks.some((task) => task.reads(raw.topic))) this.#inside.push(raw)
+  }
+
+  async #settle(): Promise<void> {
+    for (let raw = this.#inside.shift(); raw; raw = this.#inside.shift()) await this.#deliver(raw)
+  }
+
+  async #deliver(raw: Omit<Raw, 'sink'>): Promise<void> {
+    const task = this.tasks.find((t) => t.reads(raw.topic))!
+    await task.process(raw, this.#offset++)
+  }
+}
+
+class DrivenTask implements InstanceEnv {
+  readonly applicationId: string
+  readonly taskId: string
+  readonly partition = 0
+  readonly clock: VirtualClock
+  readonly state: TaskState
+  readonly #sub: SubTopology
+  readonly #driver: Driver
+  #time = new StreamTime()
+  #schedules = new Schedules()
+  #instance: TopologyInstance
+  #source: RecordContext | undefined
+  #partitionTimes = new Map<string, number>()
+
+  constructor(sub: SubTopology, state: TaskState, built: BuiltTopology, clock: VirtualClock, driver: Driver) {
+    this.applicationId = built.applicationId
+    this.taskId = `${sub.id}_0`
+    this.clock = clock
+    this.state = state
+    this.#sub = sub
+    this.#driver = driver
+    this.#instance = new TopologyInstance(sub, this)
+    this.#instance.init()
+  }
+
+  restart(): void {
+    this.#instance.close()
+    this.#schedules = new Schedules()
+    this.#instance = new TopologyInstance(this.#sub, this)
+    this.#instance.init()
+  }
+
+  async close(): Promise<void> {
+    this.#instance.close()
+    await this.state.close()
+  }
+
+  reads(topic: string): boolean {
+    return this.#sub.sourceTopics.includes(topic)
+  }
+
+  async process(raw: Omit<Raw, 'sink'>, offset: number): Promise<void> {
+    const source = this.#instance.source(raw.topic)
+    const { node } = source
+    const set = toSet(raw, offset)
+    const before = this.#partitionTimes.get(raw.topic) ?? -1
+    const timestamp = node.timestamp ? node.timestamp(lazy(set, raw, node, raw.timestamp), before) : raw.timestamp
+    if (timestamp < 0) return this.drop(node.name, 'negative-timestamp')
+    this.#partitionTimes.set(raw.topic, Math.max(before, timestamp))
+    this.#time.observe(timestamp)
+    this.#source = { topic: raw.topic, partition: 0, offset }
+    try {
+      await source.prefetch(set, 0, 1)
+      await source.process(lazy(set, raw, node, timestamp))
+    } finally {
+      this.#source = undefined
+    }
+    await this.punctuate('stream', this.#time.now)
+  }
+
+  async punctuate(type: 'stream' | 'wall', time: number): Promise<void> {
+    await this.#schedules.fire(type, time)
+  }
+
+  async flush(): Promise<boolean> {
+    let flushed = false
+    while (this.state.dirty) {
+      flushed = true
+      for (const name of this.#instance.flushOrder) await this.state.store(name).flush(undefined)
+    }
+    return flushed
+  }
+
+  // What operators ask of their task
+
+  emit(sink: SinkNode, record: StreamRecord<unknown, unknown>): void {
+    const { key, value, timestamp, headers } = record
+    this.#driver.wrote({
+      topic: typeof sink.topic === 'string' ? sink.topic : sink.topic(record),
+      key: key == null ? null : sink.key.encode(key),
+      value: value === null ? null : sink.value.encode(value),
+      timestamp,
+      headers,
+      sink
+    })
+  }
+
+  store(name: string): ReturnType<TaskState['store']> {
+    return this.state.store(name)
+  }
+
+  schedule(
+    _node: string,
+    intervalMs: number,
+    type: 'stream' | 'wall',
+    fire: (time: number) => MaybePromise<void>
+  ): ReturnType<Schedules['add']> {
+    return this.#schedules.add(intervalMs, type, fire, this.clock.now())
+  }
+
+  drop(_node: string, reason: string): void {
+    this.#driver.dropped.push(reason)
+  }
+
+  streamTime(): number {
+    return this.#time.now
+  }
+
+  source(): RecordContext | undefined {
+    return this.#source
+  }
+
+  saved(node: string, slot: string): number | undefined {
+    return this.state.time(`${node}/${slot}`)
+  }
+
+  save(node: string, slot: string, value: number): void {
+    this.state.setTime(`${node}/${slot}`, value)
+  }
+}
+
+/** One row that lies within a larger buffer, as in a fetch response. */
+function toSet({ key, value, timestamp }: Omit<Raw, 'sink'>, offset: number): RecordSet {
+  const set = new RecordSet(Buffer.concat([Buffer.from('  '), key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)]), 1)
+  const keyLength = key?.length ?? 0
+  set.offsets[0] = offset
+  set.timestamps[0] = timestamp
+  set.keyStart[0] = 2
+  set.keyEnd[0] = key === null ? -1 : 2 + keyLength
+  set.valueStart[0] = 2 + keyLength
+  set.valueEnd[0] = value === null ? -1 : 2 + keyLength + value.length
+  set.headersAt[0] = -1
+  set.count = 1
+  return set
+}
+
+function lazy(
+  set: RecordSet,
+  raw: Omit<Raw, 'sink'>,
+  node: SourceNode,
+  timestamp: number
+): StreamRecord<unknown, unknown> {
+  const record = StreamRecord.lazy<unknown, unknown>(set, 0, node.key, node.value, timestamp)
+  record._headers = raw.headers
+  return record
+}
+
+function decoded({ topic, key, value, timestamp, headers, sink }: Raw): Received {
+  return {
+    topic,
+    key: key === null ? null : sink.key.decode(key, 0, key.length),
+    value: value === null ? null : sink.value.decode(value, 0, value.length),
+    timestamp,
+    headers
+  }
+}
