@@ -4,7 +4,10 @@ const DAY = 86_400_000
 /** Name → default. Settings that only matter to files or replicas are accepted and kept, without effect. */
 export const TOPIC_DEFAULTS: Readonly<Record<string, string>> = {
   'cleanup.policy': 'delete',
+  'compression.gzip.level': '-1',
+  'compression.lz4.level': '9',
   'compression.type': 'producer',
+  'compression.zstd.level': '3',
   'delete.retention.ms': String(DAY),
   'file.delete.delay.ms': '60000',
   'flush.messages': '9223372036854775807',

@@ -18,6 +18,7 @@ import {
   INVALID_TXN_STATE,
   NONE,
   OPERATION_NOT_ATTEMPTED,
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
   UNKNOWN_TOPIC_OR_PARTITION
 } from './codes.ts'
 import type { Groups } from './groups.ts'
@@ -136,7 +137,7 @@ export class Transactions {
 
   /** Whether the owner may write `batch` to the partition. */
   verifyBatch(transactionalId: string | null, batch: StoredBatch, topic: string, partition: number): number {
-    if (transactionalId === null) return INVALID_TXN_STATE
+    if (transactionalId === null) return TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     const { producerId, producerEpoch } = batch
     return this.#verify({ transactionalId, producerId, producerEpoch }, (t) =>
       t.partitions.has(tpKey(topic, partition))
