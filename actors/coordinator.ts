@@ -1,5 +1,5 @@
 /** Membership, assignment and shutdown of one runtime as a state machine; tasks are its children. This is the logic a host invokes. */
-import { assign, emit, enqueueActions, fromPromise, setup } from 'xstate'
+import { type AnyActorRef, assign, emit, enqueueActions, fromPromise, setup } from 'xstate'
 import type {
   ErrorFacts,
   GroupEvent,
@@ -55,9 +55,7 @@ export interface TaskStatus {
 
 /** Plain and small; changes only on lifecycle events. */
 export interface RuntimeContext {
-  readonly id: string
   readonly autostart: boolean
-  readonly onEscalate: 'fail' | 'stop-task'
   /** What the group assigns to this process: tasks of which all partitions are here. */
   readonly assigned: Readonly<Record<string, PlannedTask>>
   readonly tasks: Readonly<Record<string, TaskStatus>>
@@ -68,7 +66,6 @@ export interface RuntimeContext {
 }
 
 export interface RuntimeInput {
-  readonly id?: string
   /** Default true: a host that invokes the logic need not send START. */
   readonly autostart?: boolean
 }
@@ -82,9 +79,18 @@ type RuntimeMessage =
   | { readonly type: `xstate.done.actor.task.${string}`; readonly output: TaskOutcome }
   | { readonly type: `xstate.error.actor.task.${string}`; readonly error: unknown }
 
-const unprovided = fromPromise<void>(async () => {
-  throw new Error('This worker is given by provide()')
-})
+export interface WorkerInput {
+  /** Tells apart two actors of one logic: only the first may run. */
+  readonly runtime: AnyActorRef
+}
+export interface RethrowInput extends WorkerInput {
+  readonly cause: ErrorFacts | undefined
+}
+
+const unprovided = <I>() =>
+  fromPromise<void, I>(async () => {
+    throw new Error('This worker is given by provide()')
+  })
 
 const NEW_TASK: TaskStatus = { state: 'created', role: 'active', restarts: 0 }
 
@@ -115,10 +121,12 @@ export const coordinatorMachine = setup({
     tags: {} as 'healthy'
   },
   actors: {
-    prepare: unprovided,
-    join: unprovided,
-    leave: unprovided,
-    rethrow: unprovided,
+    /** Lasts as long as the machine: its abort is how a host that simply stops us is noticed, and everything closed. */
+    presence: unprovided<WorkerInput>(),
+    prepare: unprovided<WorkerInput>(),
+    join: unprovided<WorkerInput>(),
+    leave: unprovided<WorkerInput>(),
+    rethrow: unprovided<RethrowInput>(),
     task: taskMachine
   },
   actions: {
@@ -170,7 +178,6 @@ export const coordinatorMachine = setup({
     note: enqueueActions(({ context, enqueue }, { report }: { report: TaskReport }) => {
       const before = context.tasks[report.task]
       if (before === undefined) return
-      const failed = report.failure && report.failure !== undefined
       enqueue.assign({
         tasks: {
           ...context.tasks,
@@ -178,7 +185,7 @@ export const coordinatorMachine = setup({
             ...before,
             state: report.state,
             restarts: report.attempt,
-            ...(failed ? { lastError: report.failure.error } : {})
+            ...(report.failure ? { lastError: report.failure.error } : {})
           }
         }
       })
@@ -189,7 +196,7 @@ export const coordinatorMachine = setup({
           task: report.task,
           error,
           directive: decision.kind,
-          attempt: report.attempt,
+          attempt: decision.kind === 'restart' ? decision.attempt : report.attempt,
           nextMs: decision.kind === 'restart' ? decision.delayMs : decision.kind === 'release' ? decision.reopenMs : -1
         })
       }
@@ -205,14 +212,14 @@ export const coordinatorMachine = setup({
       enqueue.stopChild(childId(task))
       enqueue.emit({ type: 'task.closed', task, outcome })
       const assigned = context.assigned[task] !== undefined
-      const fatal = isFatal(outcome, assigned, context)
+      const fatal = isFatal(outcome, assigned)
       const error = outcome.error ? { lastError: outcome.error } : {}
       const become = (state: TaskStateName): void =>
         enqueue.assign({
           tasks: { ...context.tasks, [task]: { ...(context.tasks[task] ?? NEW_TASK), ...error, state } }
         })
       if (fatal) enqueue.raise({ type: 'FAILED', error: fatalFacts(task, outcome) })
-      if (assigned && (fatal || outcome.kind === 'stopped' || outcome.kind === 'escalated')) return become('stopped')
+      if (assigned && (fatal || outcome.kind === 'stopped')) return become('stopped')
       if (assigned && outcome.reopenMs !== undefined) {
         become('reopening')
         enqueue.raise({ type: 'REOPEN', task }, { delay: outcome.reopenMs })
@@ -235,17 +242,17 @@ export const coordinatorMachine = setup({
 }).createMachine({
   id: 'runtime',
   context: ({ input }) => ({
-    id: input?.id ?? 'runtime',
     autostart: input?.autostart ?? true,
-    onEscalate: 'fail',
     assigned: {},
     tasks: {},
     paused: false,
-    rebalancing: false,
+    // Until the first assignment: a process without tasks is not healthy before it was told that it has none.
+    rebalancing: true,
     generation: -1,
     cause: undefined
   }),
   initial: 'idle',
+  invoke: { id: 'presence', src: 'presence', input: ({ self }) => ({ runtime: self }) },
   on: {
     TASK: { actions: { type: 'note', params: ({ event }) => ({ report: event }) } },
     PROGRESS: {
@@ -310,6 +317,7 @@ export const coordinatorMachine = setup({
     preparing: {
       invoke: {
         src: 'prepare',
+        input: ({ self }) => ({ runtime: self }),
         onDone: 'member',
         onError: {
           target: 'leaving',
@@ -354,6 +362,7 @@ export const coordinatorMachine = setup({
         joining: {
           invoke: {
             src: 'join',
+            input: ({ self }) => ({ runtime: self }),
             onDone: 'balancing',
             onError: { actions: { type: 'remember', params: ({ event }) => ({ error: factsOf(event.error) }) } }
           }
@@ -381,19 +390,19 @@ export const coordinatorMachine = setup({
       after: { drainWithin: { actions: { type: 'tell', params: { type: 'KILL' } } } }
     },
     leaving: {
-      invoke: { src: 'leave', onDone: 'ended', onError: 'ended' }
+      invoke: { src: 'leave', input: ({ self }) => ({ runtime: self }), onDone: 'ended', onError: 'ended' }
     },
     ended: {
       always: [{ guard: 'failed', target: 'failed' }, { target: 'stopped' }]
     },
     stopped: { type: 'final' },
-    failed: { invoke: { src: 'rethrow' } }
+    failed: { invoke: { src: 'rethrow', input: ({ context, self }) => ({ runtime: self, cause: context.cause }) } }
   }
 })
 
 /** A leaked task still holds its lock: opening it again in this process would only fail more obscurely. */
-const isFatal = (outcome: TaskOutcome, assigned: boolean, context: RuntimeContext): boolean =>
-  (outcome.kind === 'escalated' && context.onEscalate === 'fail') || (outcome.kind === 'leaked' && assigned)
+const isFatal = (outcome: TaskOutcome, assigned: boolean): boolean =>
+  outcome.kind === 'escalated' || (outcome.kind === 'leaked' && assigned)
 
 const fatalFacts = (task: string, outcome: TaskOutcome): ErrorFacts =>
   outcome.error ?? {

@@ -1,0 +1,37 @@
+/** Millrace's public API. */
+export {
+  ConfigError,
+  DecodeError,
+  EncodeError,
+  FencedError,
+  MillraceError,
+  ProcessingError,
+  StateDirectoryError,
+  StateError,
+  StoreCorruptedError,
+  TopicError,
+  TopologyError,
+  TransportError,
+  UnreachableError
+} from '../lib/errors.ts'
+export type { MillraceOptions } from '../lib/options/options.ts'
+export type { Headers, Serde, Tp } from '../lib/record.ts'
+export { StreamRecord } from '../lib/record.ts'
+export { type Backoff, exponential } from '../lib/supervise/backoff.ts'
+export { DEFAULT_RULES } from '../lib/supervise/defaults.ts'
+export { type Directive, on, type RestartOptions, type Rule } from '../lib/supervise/rules.ts'
+export type { Guarantee, Logger } from '../lib/task/port.ts'
+export type { Clock, Duration } from '../lib/time.ts'
+export type { TaskStatus } from './coordinator.ts'
+export type {
+  ErrorFacts,
+  RuntimeCommand,
+  RuntimeEvent,
+  TaskOutcome,
+  TaskProgress,
+  TaskRole,
+  TaskStateName
+} from './events.ts'
+export type { RuntimeLogic, RuntimeSnapshot } from './logic.ts'
+export type { RunningRuntime, RunOptions } from './running.ts'
+export { createRuntime, type Runtime } from './runtime.ts'

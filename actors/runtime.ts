@@ -1,0 +1,41 @@
+/** `createRuntime`: options in, a logic to embed or a process to run out. Owns no records and decides nothing: see coordinator and task. */
+import { type MillraceOptions, parseOptions } from '../lib/options/options.ts'
+import { createTask } from '../lib/task/task.ts'
+import { type RuntimeLogic, runtimeLogic } from './logic.ts'
+import { type RunningRuntime, type RunOptions, running } from './running.ts'
+
+export interface Runtime {
+  readonly id: string
+  /**
+   * The whole runtime as XState actor logic, for a host that invokes or spawns it. It starts by itself (input `{ autostart: false }` waits for
+   * START), takes PAUSE RESUME DRAIN KILL, is done after a drain, and ends in error with the cause when it failed.
+   */
+  readonly logic: RuntimeLogic
+  /**
+   * Starts it alone in this process; resolves when it is a member of the group.
+   * @throws ConfigError, TopologyError, TopicError (ERR_MISSING_TOPIC, ERR_COPARTITION, ERR_INTERNAL_TOPIC), UnreachableError
+   *   ERR_BROKER_UNREACHABLE; StateError when it runs already
+   */
+  run(options?: RunOptions): Promise<RunningRuntime>
+  /** The topology and the rules, for people. */
+  describe(): string
+}
+
+/**
+ * A job on this process. Nothing is contacted before it runs; one of it can be live at a time.
+ * @throws ConfigError ERR_UNKNOWN_OPTION with the nearest name, ERR_OPTION for a value that cannot work
+ * @example
+ * const runtime = createRuntime({ id: 'billing', topology, kafka: { brokers: ['localhost:9092'] }, guarantee: 'exactly-once' })
+ * await using app = await runtime.run() // drains at the end of the block, and on SIGTERM
+ * await app.stopped
+ */
+export function createRuntime(options: MillraceOptions): Runtime {
+  const settings = parseOptions(options)
+  const logic = runtimeLogic(settings, createTask)
+  return {
+    id: settings.id,
+    logic,
+    run: (run = {}) => running(settings, logic, run),
+    describe: () => settings.topology.build(settings.id).describe()
+  }
+}

@@ -1,0 +1,163 @@
+/** The group's hooks: what the coordinator machine is told, and what the group waits for. */
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { assign as assignTasks } from '../../lib/assign/assignor.ts'
+import { decodeSubscription, encodeAssignment, encodeSubscription } from '../../lib/assign/userData.ts'
+import type { Assignment, GroupHandler, Member } from '../../lib/kafka/port.ts'
+import { affectedTasks, completeTasks } from '../../lib/prepare/prepare.ts'
+import type { Tp } from '../../lib/record.ts'
+import type { TaskPlan } from '../../lib/task/port.ts'
+import { type Clock, delay } from '../../lib/time.ts'
+import type { ErrorFacts } from '../events.ts'
+import type { Session } from './session.ts'
+
+export function groupHandler(session: Session, remember: (error: unknown) => ErrorFacts): GroupHandler {
+  const { settings } = session
+  const { clock, logger } = settings
+  const { plans, partitionCount } = session.prepared
+  const processId = settings.random().toString(36).slice(2)
+  /** Tasks the group gives us, by the last assignment. */
+  let assigned = new Map<string, TaskPlan>()
+  let began = -1 // when the rebalance began
+
+  /** Waits for the end of these tasks, at most until the deadline; then they are killed: fences keep that correct. */
+  const released = async (tasks: readonly string[]): Promise<void> => {
+    const hosts = tasks.map((task) => session.hosts.get(task)).filter((host) => host !== undefined)
+    const ends = Promise.all(hosts.map((host) => host.ended))
+    if (await within(clock, ends, Math.round(settings.rebalanceMs * 0.75))) return
+    logger.warn({ tasks }, 'Tasks did not close before the rebalance had to go on; they are closed without a commit')
+    session.send({ type: 'LOST', tasks })
+    await within(clock, ends, settings.closeWithinMs)
+  }
+
+  const drop = (tps: readonly Tp[]): string[] => {
+    const tasks = affectedTasks([...assigned.values()], tps).map((plan) => plan.id)
+    for (const task of tasks) {
+      assigned.delete(task)
+      session.forget(task)
+    }
+    return tasks
+  }
+
+  return {
+    userData: () => encodeSubscription({ processId, onDisk: statesOnDisk(settings.stateDir, settings.store) }),
+
+    assign(members, count) {
+      for (const topic of session.prepared.sourceTopics) {
+        if (count(topic) === partitionCount(topic) || count(topic) === 0) continue
+        logger.warn(
+          { topic, now: count(topic), started: partitionCount(topic) },
+          `Topic "${topic}" has ${count(topic)} partitions, it had ${partitionCount(topic)} when this process started. Restart the job to read them all.`
+        )
+      }
+      return assignments(members, plans)
+    },
+
+    async onRebalance() {
+      began = clock.now()
+      session.send({ type: 'REBALANCING' })
+      // Bounded: a task that does not settle in time finds its commit refused and repeats it with the new metadata.
+      await within(clock, Promise.all([...session.hosts.values()].map((host) => host.hold())), settings.rebalanceMs / 4)
+    },
+
+    async onRevoked(tps, meta) {
+      const tasks = drop(tps)
+      if (tasks.length === 0) return
+      // Tasks that go commit once more, in the generation that has just begun; those that stay get it with the assignment.
+      for (const task of tasks) session.hosts.get(task)?.renew(meta)
+      session.send({ type: 'REVOKED', tasks })
+      await released(tasks)
+    },
+
+    async onAssigned(_added, all, _userData, meta) {
+      session.meta = meta
+      const complete = completeTasks(plans, all)
+      const before = assigned
+      assigned = new Map(complete.map((plan) => [plan.id, plan]))
+      for (const plan of complete) if (before.has(plan.id)) session.hosts.get(plan.id)?.renew(meta)
+      session.send({
+        type: 'ASSIGNED',
+        tasks: complete.map(({ id, sources }) => ({ id, partitions: sources })),
+        added: complete.filter((plan) => !before.has(plan.id)).map((plan) => plan.id),
+        generation: meta.generation,
+        ms: began < 0 ? -1 : clock.now() - began
+      })
+      began = -1
+    },
+
+    async onLost(tps, cause) {
+      session.meta = undefined
+      logger.warn(
+        { error: cause, partitions: tps.length },
+        'The group membership was lost; its tasks close without a commit'
+      )
+      session.send({ type: 'LOST', tasks: drop(tps) })
+    },
+
+    onError(error) {
+      session.send({ type: 'FAILED', error: remember(error) })
+    }
+  }
+}
+
+/** The leader's decision in the group's terms. All partitions of a task go to one member. */
+export function assignments(members: readonly Member[], plans: readonly TaskPlan[]): Assignment[] {
+  const idOf = (member: Member): string => member.instanceId ?? member.memberId
+  const result = assignTasks(
+    members.map((member) => ({
+      id: idOf(member),
+      owned: member.owned,
+      generation: member.generation,
+      onDisk: decodeSubscription(member.userData, member.memberId).onDisk
+    })),
+    plans.map((plan) => ({ id: plan.id, subtopology: plan.subtopology.id, sources: plan.sources }))
+  )
+  return members.map((member) => {
+    const tasks = result.get(idOf(member))!
+    return {
+      memberId: member.memberId,
+      partitions: tasks.flatMap((task) => task.sources),
+      userData: encodeAssignment({ active: tasks.map((task) => task.id), standby: [] })
+    }
+  })
+}
+
+/** Tasks with a database in the state directory, and when it last got a new file: how fresh a copy is without opening it. */
+export function statesOnDisk(stateDir: string, store: string): Record<string, number> {
+  const found: Record<string, number> = {}
+  if (store === 'memory') return found
+  try {
+    for (const entry of readdirSync(stateDir, { withFileTypes: true })) {
+      if (!entry.isDirectory() || !/^\d+_\d+$/.test(entry.name)) continue
+      const at = modified(join(stateDir, entry.name, 'db'))
+      if (at !== undefined) found[entry.name] = at
+    }
+  } catch {
+    // No directory yet, or not ours to read: opening a task says so.
+  }
+  return found
+}
+
+function modified(path: string): number | undefined {
+  try {
+    return Math.round(statSync(path).mtimeMs)
+  } catch {
+    return undefined
+  }
+}
+
+/** True when the work was done in time. */
+async function within(clock: Clock, work: Promise<unknown>, limitMs: number): Promise<boolean> {
+  const over = new AbortController()
+  try {
+    return await Promise.race([
+      work.then(() => true),
+      delay(clock, limitMs, over.signal).then(
+        () => false,
+        () => false
+      )
+    ])
+  } finally {
+    over.abort()
+  }
+}

@@ -1,0 +1,239 @@
+/** The handles of one running runtime, outside its machine: clients, readers, group, hosts of tasks, restart budgets. */
+import { MillraceError } from '../../lib/errors.ts'
+import { kafkajsWire } from '../../lib/kafka/kafkajs.ts'
+import type { Group, GroupHandler, GroupMeta, Transport } from '../../lib/kafka/port.ts'
+import { createTransport } from '../../lib/kafka/transport.ts'
+import type { Settings } from '../../lib/options/options.ts'
+import { type PreparedTopology, prepare } from '../../lib/prepare/prepare.ts'
+import { Purge } from '../../lib/prepare/purge.ts'
+import { databaseDriver } from '../../lib/store/drivers.ts'
+import { type Budget, decide, FULL_BUDGET, spend } from '../../lib/supervise/decide.ts'
+import { on } from '../../lib/supervise/rules.ts'
+import type { TaskEnv, TaskPlan, TaskRun } from '../../lib/task/port.ts'
+import { routedReader } from '../../lib/task/readerRouter.ts'
+import { delay } from '../../lib/time.ts'
+import {
+  type ErrorFacts,
+  type Failure,
+  factsOf,
+  type GroupEvent,
+  type TaskDecision,
+  type TaskOutcome,
+  type TaskProgress,
+  type TaskReport
+} from '../events.ts'
+import { groupHandler } from './groupHandler.ts'
+import { Progress } from './progress.ts'
+import { TaskHost } from './taskHost.ts'
+
+export type SessionMessage = GroupEvent | TaskReport | ({ type: 'PROGRESS' } & TaskProgress)
+
+export interface SessionOptions {
+  readonly settings: Settings
+  readonly createTask: (plan: TaskPlan, env: TaskEnv) => TaskRun
+  /** To the coordinator machine. */
+  readonly send: (message: SessionMessage) => void
+  /** Keeps the error itself; its facts travel. */
+  readonly remember: (error: unknown) => ErrorFacts
+}
+
+/** How a task that closed itself because of a fence comes back while it is still assigned: a transaction time-out looks like a fence. */
+const REOPEN = [on(() => true).restart()]
+
+export class Session {
+  readonly settings: Settings
+  readonly hosts = new Map<string, TaskHost>()
+  prepared!: PreparedTopology // from prepare on
+  /** As of the last assignment. */
+  meta: GroupMeta | undefined
+  readonly send: SessionOptions['send']
+  readonly #options: SessionOptions
+  readonly #budgets = new Map<string, Budget>()
+  readonly #closers: (() => Promise<unknown>)[] = [] // run from the last to the first
+  #transport: Transport | undefined
+  #env: TaskEnv | undefined
+  #group: Group | undefined
+  #joining: Promise<unknown> = Promise.resolve()
+  #preparing: Promise<unknown> = Promise.resolve()
+  #left: Promise<void> | undefined
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+    this.settings = options.settings
+    this.send = options.send
+  }
+
+  prepare(): Promise<void> {
+    const work = this.#prepare()
+    this.#preparing = work.catch(() => {})
+    return work
+  }
+
+  async #prepare(): Promise<void> {
+    const { settings } = this
+    const built = settings.topology.build(settings.id)
+    const { clock, random, logger } = settings
+    const transport = settings.transport ?? ownTransport(settings)
+    this.#transport = transport
+    if (settings.transport === undefined) this.#closers.push(() => transport.close())
+    this.prepared = await prepare({ built, admin: transport.admin, replicationFactor: settings.replicationFactor })
+    for (const warning of this.prepared.warnings) logger.warn({ application: settings.id }, warning)
+    const fail = (error: unknown): void => this.send({ type: 'FAILED', error: this.#options.remember(error) })
+    const source = routedReader(transport, { isolation: 'committed', lane: 'source' }, fail)
+    this.#closers.push(() => source.close())
+    const restore = routedReader(transport, { isolation: 'committed', lane: 'restore' }, fail)
+    this.#closers.push(() => restore.close())
+    const purge = new Purge({ admin: transport.admin, topics: this.prepared.repartitionTopics, clock, logger })
+    this.#closers.push(() => purge.close())
+    const progress = new Progress(clock, (report) => this.send({ type: 'PROGRESS', ...report }))
+    this.#closers.push(async () => progress.close())
+    this.#env = {
+      applicationId: settings.id,
+      guarantee: settings.guarantee,
+      transport,
+      readers: { source, restore },
+      group: () => this.#group,
+      partitionCount: this.prepared.partitionCount,
+      driver: databaseDriver(settings.store),
+      stateDirectory: settings.stateDir,
+      clock,
+      random,
+      logger,
+      commitIntervalMs: settings.commitIntervalMs,
+      transactionTimeoutMs: settings.transactionTimeoutMs,
+      maxTaskIdleMs: settings.maxTaskIdleMs,
+      queueBytes: settings.queueBytes,
+      outboxBytes: settings.outboxBytes,
+      cache: { limit: settings.cacheBytes, used: 0 },
+      probe: settings.probe,
+      events: {
+        dropped: (task, reason, at) => logger.debug({ task, reason, ...at }, 'A record was dropped'),
+        restored: (task, part) => progress.restored(task, part),
+        committed: (task, offsets, records) => {
+          if (progress.committed(task, offsets, records)) this.#budgets.delete(task)
+          purge.committed(offsets)
+        }
+      }
+    }
+  }
+
+  /** Resolves when the group's coordinator was found and the join is under way; assignments come by events. */
+  async join(): Promise<void> {
+    const { id, instanceId, sessionMs, rebalanceMs, heartbeatMs } = this.settings
+    const handler: GroupHandler = groupHandler(this, this.#options.remember)
+    const joining = this.#transport!.group(
+      { groupId: id, topics: [...this.prepared.sourceTopics], instanceId, sessionMs, rebalanceMs, heartbeatMs },
+      handler
+    )
+    this.#joining = joining.catch(() => {})
+    this.#group = await joining
+  }
+
+  /** Leaves the group and closes everything this session opened. Never rejects; each step is bounded or logged. */
+  leave(): Promise<void> {
+    this.#left ??= this.#leave()
+    return this.#left
+  }
+
+  async #leave(): Promise<void> {
+    const { logger, clock, drainWithinMs } = this.settings
+    const attempt = async (what: string, step: () => Promise<unknown>): Promise<void> => {
+      const limit = new AbortController()
+      try {
+        const overdue = delay(clock, Math.max(drainWithinMs, 10_000), limit.signal).then(() => {
+          throw new MillraceError(`${what} took too long and was given up.`, 'ERR_TIMEOUT')
+        })
+        overdue.catch(() => {})
+        await Promise.race([step(), overdue])
+      } catch (error) {
+        logger.warn({ error }, `${what} failed while the runtime stops`)
+      } finally {
+        limit.abort()
+      }
+    }
+    // Without a transport a pending first contact ends at once; a join in flight must end before it can be left.
+    if (this.#group === undefined && this.settings.transport === undefined && this.#transport) {
+      const transport = this.#transport
+      await attempt('Closing the connections', () => transport.close())
+    }
+    await this.#preparing
+    await this.#joining
+    const group = this.#group
+    if (group) await attempt('Leaving the group', () => group.leave())
+    for (const close of this.#closers.reverse()) await attempt('Closing', close)
+  }
+
+  /** The host of a task that opens: a new one for each life of its machine. */
+  host(id: string): TaskHost | undefined {
+    const known = this.hosts.get(id)
+    const plan = this.prepared.plans.find((p) => p.id === id)
+    if (known || !plan || !this.meta) return known
+    const host = new TaskHost({
+      plan,
+      meta: this.meta,
+      create: (p) => this.#options.createTask(p, this.#env!),
+      judge: (error) => this.#judge(id, error),
+      closeFailed: (error) =>
+        this.settings.logger.error({ task: id, error }, 'Closing a task failed; its state directory may stay locked')
+    })
+    this.hosts.set(id, host)
+    return host
+  }
+
+  /** No longer assigned: what it cost in restarts is forgotten. */
+  forget(task: string): void {
+    this.#budgets.delete(task)
+  }
+
+  ended(task: string, outcome: TaskOutcome): void {
+    const host = this.hosts.get(task)
+    this.hosts.delete(task)
+    host?.end(outcome)
+  }
+
+  /** The machine was stopped from outside: nobody drains any more. Closes everything as a crash would leave it, and leaves. */
+  abandon(): Promise<void> {
+    const closing = [...this.hosts].map(async ([task, host]) => {
+      await host.close({ clean: false, wipe: false }).catch(() => {})
+      this.ended(task, { kind: 'killed' })
+    })
+    return Promise.all(closing).then(() => this.leave())
+  }
+
+  #judge(task: string, error: unknown): Failure {
+    const { rules, onEscalate, clock, random, logger } = this.settings
+    const now = clock.now()
+    const budget = this.#budgets.get(task) ?? FULL_BUDGET
+    let spent = decide(rules, error, budget, now, random)
+    let decision: TaskDecision
+    if (spent.kind === 'release') {
+      spent = decide(REOPEN, error, budget, now, random)
+      decision =
+        spent.kind === 'restart' ? { kind: 'release', reopenMs: spent.delayMs } : { kind: 'escalate', exhausted: true }
+    } else decision = spent
+    if (decision.kind === 'escalate' && onEscalate === 'stop-task') decision = { kind: 'stop' }
+    this.#budgets.set(task, spend(budget, spent, now))
+    logger.warn({ task, error, decision }, `Task ${task} failed: ${decision.kind}`)
+    return { error: this.#options.remember(error), decision }
+  }
+}
+
+function ownTransport({ kafka, id, clock, random }: Settings): Transport {
+  return createTransport(kafkajsWire({ clientId: id, clock, ...kafka! }), { clock, random })
+}
+
+/** Facts of an error, and the error again by its facts: machines carry the first, hosts want the second. */
+export class Errors {
+  readonly #known = new Map<string, unknown>()
+
+  readonly remember = (error: unknown): ErrorFacts => {
+    const facts = factsOf(error)
+    this.#known.set(`${facts.code} ${facts.message}`, error)
+    return facts
+  }
+
+  find(facts: ErrorFacts | undefined): unknown {
+    if (facts === undefined) return new MillraceError('The runtime failed for an unknown reason.', 'ERR_UNEXPECTED')
+    return this.#known.get(`${facts.code} ${facts.message}`) ?? new MillraceError(facts.message, facts.code)
+  }
+}
