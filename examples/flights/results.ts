@@ -1,6 +1,7 @@
 /** Reads what the job has committed, as any other consumer would, and keeps the last figure of each key. */
 import type { Reader, Transport } from '../../lib/kafka/port.ts'
-import { tpKey } from '../../lib/record.ts'
+import { type Tp, tpKey } from '../../lib/record.ts'
+import { until } from '../../lib/testing/until.ts'
 import type { Figures } from './expected.ts'
 import type { Delays, Totals } from './statistics.ts'
 import { AIRPORT_DAYS, STATE_TOTALS } from './topics.ts'
@@ -36,7 +37,7 @@ export class Results {
       const cut = key.lastIndexOf('-')
       return { topic: key.slice(0, cut), partition: Number(key.slice(cut + 1)) }
     })
-    const ends = await this.#transport.offsets(tps, 'lso')
+    const ends = await this.#settledEnds(tps)
     const before = this.onChange
     await new Promise<void>((resolve) => {
       const check = (): void => {
@@ -50,6 +51,20 @@ export class Results {
       check()
     })
     this.onChange = before
+  }
+
+  /** A commit is answered before its markers are written: until they are, the end for committed readers lags behind. */
+  async #settledEnds(tps: Tp[]): Promise<Map<string, number>> {
+    return until(
+      async () => {
+        const [stable, all] = await Promise.all([
+          this.#transport.offsets(tps, 'lso'),
+          this.#transport.offsets(tps, 'hw')
+        ])
+        return [...all].every(([key, offset]) => stable.get(key) === offset) ? stable : undefined
+      },
+      { what: 'the last transactions to be settled' }
+    )
   }
 
   close(): Promise<void> {
