@@ -22,7 +22,10 @@ const PENDING = Symbol('pending')
  * @throws MillraceError ERR_TIMEOUT with `what` in its message.
  * @example const lag = await until(async () => (await lagOf('orders')) === 0, { what: 'orders is read to its end' })
  */
-export async function until<T>(condition: () => T | Promise<T>, options: UntilOptions = {}): Promise<T> {
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  options: UntilOptions = {}
+): Promise<Exclude<T, undefined | null | false>> {
   const { timeoutMs = 10_000, everyMs = 20, signal, clock = systemClock } = options
   const deadline = clock.now() + timeoutMs
   let failure: unknown
@@ -31,7 +34,7 @@ export async function until<T>(condition: () => T | Promise<T>, options: UntilOp
     const value = await attempt(condition, Math.max(0, deadline - clock.now()), clock, (error) => {
       failure = error
     })
-    if (value !== PENDING && value) return value
+    if (value !== PENDING && value) return value as Exclude<T, undefined | null | false>
     const left = deadline - clock.now()
     if (value === PENDING || left <= 0) throw timedOut(options, timeoutMs, failure)
     await delay(clock, Math.min(everyMs, left), signal)
