@@ -1,0 +1,51 @@
+/** Names and settings of internal topics. Old event times (a replay of last year's data) must never make a broker delete from them. */
+import type { TopicSpec } from '../kafka/port.ts'
+import type { StoreSpec } from '../store/port.ts'
+
+/** No bound on how far a record's event time may lie from the broker's clock. */
+const ANY_TIME = '9223372036854775807'
+
+/** For how long a compacted topic keeps tombstones: Kafka's default, set so that it does not depend on the broker's. */
+export const TOMBSTONES_KEPT_MS = 24 * 3_600_000
+
+const TIMES = {
+  'message.timestamp.type': 'CreateTime',
+  'message.timestamp.before.max.ms': ANY_TIME,
+  'message.timestamp.after.max.ms': ANY_TIME
+}
+
+/** @example changelogTopic('shop', 'totals') // 'shop-totals-changelog' */
+export const changelogTopic = (applicationId: string, store: string): string => `${applicationId}-${store}-changelog`
+
+/**
+ * Compacted only, never deleted by time, for windows too: a broker deletes by the time in the records, and the windows of a replay are old
+ * from the start. Windows leave by tombstones that the store writes when stream time has passed their retention.
+ */
+export const changelogConfig = (spec: Pick<StoreSpec, 'topicConfig'>): Readonly<Record<string, string>> => ({
+  'cleanup.policy': 'compact',
+  'delete.retention.ms': String(TOMBSTONES_KEPT_MS),
+  ...TIMES,
+  ...spec.topicConfig
+})
+
+/** Kept without bound: what every task of the next sub-topology has committed is removed by deleteRecords. */
+export const repartitionConfig = (
+  overrides: Readonly<Record<string, string>> = {}
+): Readonly<Record<string, string>> => ({
+  'cleanup.policy': 'delete',
+  'retention.ms': '-1',
+  'retention.bytes': '-1',
+  'segment.bytes': String(50 << 20),
+  ...TIMES,
+  ...overrides
+})
+
+/** Partitions = tasks of the sub-topology that owns the store. */
+export function changelogSpec(
+  applicationId: string,
+  spec: Pick<StoreSpec, 'name' | 'topicConfig'>,
+  partitions: number,
+  replication = -1
+): TopicSpec {
+  return { topic: changelogTopic(applicationId, spec.name), partitions, replication, config: changelogConfig(spec) }
+}

@@ -1,0 +1,142 @@
+/** A task's directory: whose it is, what it remembers, what it refuses. */
+import { expect } from 'chai'
+import { type MillraceError, StateDirectoryError } from '../../lib/errors.ts'
+import { NO_HEADERS } from '../../lib/record.ts'
+import { databaseDriver } from '../../lib/store/drivers.ts'
+import { databaseDirectory, destroyTaskState, openTaskState } from '../../lib/store/taskState.ts'
+import { VirtualClock } from '../../lib/time.ts'
+import { keyValueSpec, openState, temporary, windowSpec } from '../cases/storeKit.ts'
+
+const driver = databaseDriver('rocksdb-native')
+
+const failure = (promise: Promise<unknown>): Promise<MillraceError> =>
+  promise.then(
+    () => expect.fail('it was not refused'),
+    (error: MillraceError) => error
+  )
+
+describe('the state of a task', () => {
+  it('refuses a directory of another application or task with ERR_STATE_FOREIGN, and leaves it as it is', () =>
+    temporary(async (directory) => {
+      const first = await openState(directory, driver)
+      await first.commit(new Map([['totals', 5]]))
+      await first.close()
+      for (const other of [{ applicationId: 'bank' }, { taskId: '0_7' }]) {
+        const error = await failure(openState(directory, driver, undefined, other))
+        expect(error).to.be.instanceOf(StateDirectoryError)
+        expect(error.code).to.equal('ERR_STATE_FOREIGN')
+        expect(error.message).to.contain('belongs to task 0_0 of application "shop"')
+      }
+      const again = await openState(directory, driver)
+      expect(again.position('totals')?.next).to.equal(5)
+      await again.close()
+    }))
+
+  it('refuses a database that another program made, and one of a newer format', () =>
+    temporary(async (directory) => {
+      const write = async (key: string, value: string): Promise<void> => {
+        const database = await driver.open(databaseDirectory(directory))
+        await database.write((batch) => batch.put(Buffer.from(key, 'latin1'), Buffer.from(value)))
+        await database.close()
+      }
+      await write('hello', 'world')
+      expect((await failure(openState(directory, driver))).message).to.contain('not one of ours')
+      await destroyTaskState(directory, driver)
+      await (await openState(directory, driver)).close()
+      await write('\0\0schema', '99')
+      const error = await failure(openState(directory, driver))
+      expect(error.code).to.equal('ERR_STATE_FOREIGN')
+      expect(error.message).to.contain('newer version (format 99')
+    }))
+
+  it('refuses a store that changed its kind, and says which', () =>
+    temporary(async (directory) => {
+      await (await openState(directory, driver, [keyValueSpec('totals')])).close()
+      const error = await failure(openState(directory, driver, [windowSpec('totals', 100)]))
+      expect(error.code).to.equal('ERR_STATE_FOREIGN')
+      expect(error.message).to.contain('store "totals" as keyValue, and the topology now says window')
+    }))
+
+  it('knows its stores by name, whatever their order and number in later versions of the topology', () =>
+    temporary(async (directory) => {
+      const put = async (names: string[], value: number): Promise<void> => {
+        const state = await openState(directory, driver, names.map(keyValueSpec))
+        for (const name of names) {
+          const store = state.store(name)
+          store.set(await store.row('k'), `${name}${value}`, 1, NO_HEADERS)
+          await store.flush(undefined)
+        }
+        await state.commit(new Map(names.map((name) => [name, value])))
+        await state.close()
+      }
+      await put(['a', 'b', 'c'], 1)
+      await put(['c', 'd'], 2)
+      const state = await openState(directory, driver, ['d', 'b', 'a', 'c'].map(keyValueSpec))
+      const values = await Promise.all(state.stores.map(async (store) => (await store.row('k')).value))
+      expect(values).to.eql(['d2', 'b1', 'a1', 'c2'])
+      expect(state.position('b')?.next).to.equal(1)
+      expect(() => state.store('e')).to.throw('This task has no store "e"; it has d, b, a, c.')
+      await state.close()
+    }))
+
+  it('remembers saved times with the commit and not before', () =>
+    temporary(async (directory) => {
+      const first = await openState(directory, driver)
+      first.setTime('orders-0', 1_234.5)
+      await first.close()
+      const second = await openState(directory, driver)
+      expect(second.time('orders-0')).to.equal(undefined)
+      second.setTime('orders-0', 1_234.5)
+      await second.commit(new Map())
+      await second.close()
+      const third = await openState(directory, driver)
+      expect(third.time('orders-0')).to.equal(1_234.5)
+      await third.close()
+    }))
+
+  it('says with every commit, and by touch, that all positions are up to date', () =>
+    temporary(async (directory) => {
+      const clock = new VirtualClock(1_000)
+      const state = await openState(directory, driver, ['a', 'b'].map(keyValueSpec), { clock })
+      await state.commit(
+        new Map([
+          ['a', 1],
+          ['b', 7]
+        ])
+      )
+      await clock.advance(500)
+      await state.commit(new Map([['a', 2]]))
+      expect([state.position('a'), state.position('b')]).to.eql([
+        { next: 2, at: 1_500 },
+        { next: 7, at: 1_500 }
+      ])
+      await clock.advance(500)
+      await state.touch()
+      expect(state.position('b')).to.eql({ next: 7, at: 2_000 })
+      await state.close()
+    }))
+
+  it('gives back its part of the cache budget when it closes', () =>
+    temporary(async (directory) => {
+      const cache = { limit: 10_000, used: 0 }
+      const state = await openTaskState({
+        directory,
+        applicationId: 'shop',
+        taskId: '0_0',
+        driver,
+        specs: [keyValueSpec('totals') as never],
+        cache,
+        clock: new VirtualClock()
+      })
+      const store = state.store('totals')
+      for (let i = 0; i < 100; i++) store.set(await store.row(`k${i}`), i, 1, NO_HEADERS)
+      expect(cache.used).to.be.above(10_000)
+      expect(state.full).to.equal(true)
+      await store.flush(undefined)
+      await state.commit(new Map())
+      expect(state.full).to.equal(false)
+      expect(cache.used).to.be.within(1, 10_000)
+      await state.close()
+      expect(cache.used).to.equal(0)
+    }))
+})
