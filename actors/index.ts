@@ -1,5 +1,35 @@
 /** Millrace's public API. */
 export {
+  type Grouped,
+  hopping,
+  type JoinOptions,
+  keyValueStore,
+  type NodeOptions,
+  type Output,
+  type Pair,
+  type ProcessOptions,
+  type Processor,
+  type ProcessorContext,
+  type SerdeOptions,
+  type StoreDefinition,
+  type StoreOptions,
+  type StoreParts,
+  type Stream,
+  type Table,
+  type TableOptions,
+  type TimeWindows,
+  type Topic,
+  type TopicParts,
+  TopologyBuilder,
+  topic,
+  topology,
+  tumbling,
+  type WindowedGrouped,
+  type WindowOptions,
+  type WindowStoreOptions,
+  windowStore
+} from '../lib/dsl/index.ts'
+export {
   ConfigError,
   DecodeError,
   EncodeError,
@@ -17,11 +47,28 @@ export {
 export type { MillraceOptions } from '../lib/options/options.ts'
 export type { Headers, Serde, Tp } from '../lib/record.ts'
 export { StreamRecord } from '../lib/record.ts'
+export {
+  bytes,
+  double,
+  int,
+  json,
+  long,
+  nullable,
+  type StandardSchema,
+  serde,
+  string,
+  uuid,
+  type Windowed,
+  windowed
+} from '../lib/serde/index.ts'
+export type { KeyValueStore, WindowStore } from '../lib/store/port.ts'
 export { type Backoff, exponential } from '../lib/supervise/backoff.ts'
 export { DEFAULT_RULES } from '../lib/supervise/defaults.ts'
 export { type Directive, on, type RestartOptions, type Rule } from '../lib/supervise/rules.ts'
 export type { Guarantee, Logger } from '../lib/task/port.ts'
 export type { Clock, Duration } from '../lib/time.ts'
+export { Topology } from '../lib/topology/graph.ts'
+export type { Change, Operator, OperatorContext } from '../lib/topology/node.ts'
 export type { TaskStatus } from './coordinator.ts'
 export type {
   ErrorFacts,
