@@ -6,6 +6,7 @@ import type { ChangelogSink, TaskStore } from '../store/port.ts'
 import type { Outbox } from './outbox.ts'
 import type { TaskStep } from './port.ts'
 import type { SourceQueue } from './queue.ts'
+import type { SavedNumbers } from './saved.ts'
 import { encodeTimes } from './streamTime.ts'
 
 /** The part of a task's local state that a commit writes. */
@@ -29,9 +30,9 @@ export interface CommitterOptions {
   readonly state: CommitState
   readonly queues: readonly SourceQueue[]
   readonly outbox: Outbox
-  readonly streamTime: () => number
-  /** Operators' saved numbers, by slot. */
-  readonly saved: ReadonlyMap<string, number>
+  /** Drops what is past retention, before the flush. */
+  readonly expire: () => Promise<void>
+  readonly saved: SavedNumbers
   readonly probe: (step: TaskStep) => void | Promise<void>
   readonly committed: (offsets: ReadonlyMap<string, number>, records: number) => void
 }
@@ -52,8 +53,6 @@ export class Committer {
   held = false
   /** Records taken since the last commit. */
   records = 0
-  /** An operator saved a number since the last commit. */
-  savedChanged = false
   /** A transaction's commit was sent: from here on it must not be aborted. */
   tried = false
   /** A commit was begun and not ended: what it flushed still waits to be persisted. */
@@ -94,7 +93,13 @@ export class Committer {
 
   /** There is something that a restart would do again. A position that only passed markers is none: it goes with the next work. */
   get pending(): boolean {
-    return this.records > 0 || this.unfinished || this.savedChanged || this.#options.outbox.appended > 0 || this.dirty
+    return (
+      this.records > 0 ||
+      this.unfinished ||
+      this.#options.saved.changed ||
+      this.#options.outbox.appended > 0 ||
+      this.dirty
+    )
   }
 
   /** Positions moved past what is committed, by markers or by a reset to the end. Worth a commit before leaving. */
@@ -137,7 +142,7 @@ export class Committer {
     for (const { tp, partitionTime } of this.#options.queues) {
       if (partitionTime >= 0) state.setTime(partitionSlot(tp.topic, tp.partition), partitionTime)
     }
-    for (const [slot, value] of this.#options.saved) state.setTime(operatorSlot(slot), value)
+    for (const [slot, value] of this.#options.saved.all()) state.setTime(operatorSlot(slot), value)
     await state.commit(this.#positions())
     this.unfinished = false
     this.#options.queues.forEach((queue, i) => {
@@ -145,7 +150,7 @@ export class Committer {
     })
     const records = this.records
     this.records = 0
-    this.savedChanged = false
+    this.#options.saved.changed = false
     this.#options.outbox.appended = 0
     await step('commit:persisted')
     this.#options.committed(new Map(offsets.map((o) => [tpKey(o.topic, o.partition), o.offset])), records)
@@ -154,8 +159,8 @@ export class Committer {
 
   /** Until nothing is dirty: what a store forwards may change stores after it, and, through a loop of user code, before it. */
   async #flushStores(): Promise<void> {
-    const { stores, streamTime } = this.#options
-    for (const store of stores) await store.expire?.(streamTime())
+    const { stores, expire } = this.#options
+    await expire()
     do {
       for (const store of stores) {
         if (!store.dirty) continue
@@ -166,7 +171,8 @@ export class Committer {
   }
 
   #offsets(): Offset[] {
-    const { queues, saved } = this.#options
+    const { queues } = this.#options
+    const saved = this.#options.saved.all()
     // The saved numbers ride on the first partition only; every commit names all partitions, so none of it gets old.
     return queues.map((queue, i) => ({
       topic: queue.tp.topic,

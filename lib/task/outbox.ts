@@ -3,6 +3,7 @@ import { EncodeError, MillraceError, nearest, TopicError, TransportError } from 
 import { partitionFor, stickyPartitioner } from '../kafka/partitioner.ts'
 import type { PartitionWriter, Producer } from '../kafka/port.ts'
 import type { Serde, StreamRecord } from '../record.ts'
+import type { MaybePromise } from '../store/port.ts'
 import type { Random } from '../time.ts'
 import type { SinkNode } from '../topology/node.ts'
 
@@ -25,7 +26,10 @@ interface Way {
 export interface OutboxOptions {
   readonly taskId: string
   readonly producer: Pick<Producer, 'writer'>
+  /** Of topics known when the job started; 0 = not known. */
   readonly partitionCount: (topic: string) => number
+  /** Asks the broker, for topics chosen per record; 0 = there is none. */
+  readonly lookUp: (topic: string) => Promise<number>
   readonly random: Random
 }
 
@@ -51,15 +55,17 @@ export class Outbox {
   }
 
   /**
+   * Gives a promise only for the first record to a topic that was chosen by a record and is not known yet.
    * @throws TopicError when the topic does not exist (ERR_MISSING_TOPIC) or has no such partition (ERR_PARTITION)
    * @throws EncodeError when key or value cannot be encoded, or the time is negative
    */
-  emit(sink: SinkNode, record: AnyRecord): void {
+  emit(sink: SinkNode, record: AnyRecord): MaybePromise<void> {
     if (this.#closed)
       throw new TransportError(`Task ${this.#options.taskId} is closed: its output is refused.`, 'fatal')
     let way = this.#last
     if (way === undefined || way.sink !== sink) way = this.#way(sink)
-    const target = way.fixed ?? this.#target(sink, (sink.topic as (record: AnyRecord) => string)(record))
+    const target = way.fixed ?? this.#dynamic(sink, record)
+    if (target instanceof Promise) return target.then(() => this.emit(sink, record))
     if (!(record.timestamp >= 0)) throw this.#badTime(sink, target.topic, record)
 
     const keySet = record.rawKey(sink.key)
@@ -119,20 +125,30 @@ export class Outbox {
     return way
   }
 
-  #target(sink: SinkNode, topic: string): Target {
+  #dynamic(sink: SinkNode, record: AnyRecord): Target | Promise<Target> {
+    const topic = (sink.topic as (record: AnyRecord) => string)(record)
+    const known = this.#targets.get(topic)
+    if (known !== undefined) return known
+    if (typeof topic !== 'string' || topic === '') throw this.#missing(sink, topic)
+    if (this.#options.partitionCount(topic) > 0) return this.#target(sink, topic)
+    return this.#options.lookUp(topic).then((count) => this.#target(sink, topic, count))
+  }
+
+  #target(sink: SinkNode, topic: string, count = this.#options.partitionCount(topic)): Target {
     let target = this.#targets.get(topic)
     if (target !== undefined) return target
-    const count = typeof topic === 'string' && topic !== '' ? this.#options.partitionCount(topic) : 0
-    if (!(count > 0)) {
-      const like = nearest(String(topic), [...this.#targets.keys()])
-      throw new TopicError(
-        `Sink "${sink.name}" writes to topic "${topic}", which does not exist. Create it, or correct the name${like ? ` (did you mean "${like}"?)` : ''}.`,
-        { code: 'ERR_MISSING_TOPIC', details: { task: this.#options.taskId, node: sink.name, topic } }
-      )
-    }
+    if (!(count > 0)) throw this.#missing(sink, topic)
     target = { topic, count, writers: new Array<PartitionWriter | undefined>(count).fill(undefined) }
     this.#targets.set(topic, target)
     return target
+  }
+
+  #missing(sink: SinkNode, topic: unknown): TopicError {
+    const like = nearest(String(topic), [...this.#targets.keys()])
+    return new TopicError(
+      `Sink "${sink.name}" writes to topic "${topic}", which does not exist. Create it, or correct the name${like ? ` (did you mean "${like}"?)` : ''}.`,
+      { code: 'ERR_MISSING_TOPIC', details: { task: this.#options.taskId, node: sink.name, topic } }
+    )
   }
 
   #encode(sink: SinkNode, topic: string, record: AnyRecord, part: 'key' | 'value'): Buffer | null {

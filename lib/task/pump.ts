@@ -1,7 +1,6 @@
 /** The hot loop of a task: takes records in order of event time, runs them through the operators, commits. The only loop that sees records. */
 import type { GroupMeta, Producer } from '../kafka/port.ts'
 import type { RecordSet, StreamRecord } from '../record.ts'
-import { shrink } from '../store/cache/budget.ts'
 import type { MaybePromise } from '../store/port.ts'
 import { type Clock, stopwatch } from '../time.ts'
 import { locate } from '../topology/failure.ts'
@@ -9,7 +8,7 @@ import type { RecordContext } from '../topology/node.ts'
 import type { Committer } from './commit.ts'
 import type { Inbox } from './inbox.ts'
 import type { Intake } from './intake.ts'
-import type { CacheBudget, Logger } from './port.ts'
+import type { Logger } from './port.ts'
 import type { SourceQueue } from './queue.ts'
 import type { Schedules } from './schedule.ts'
 import type { StreamTime } from './streamTime.ts'
@@ -21,8 +20,6 @@ const SLICE_MS = 25
 const PREFETCH_ROWS = 4_096
 /** Rows between two looks at the stopwatch, at most; fewer when records are slow. */
 const MAX_CHUNK = 64
-/** Cached rows looked at before the cache is called full. */
-const EVICTION_STEPS = 20_000
 /** Between two warnings about the same task. */
 const WARN_EVERY_MS = 60_000
 
@@ -44,7 +41,8 @@ export interface PumpOptions {
   readonly stores: (name: string) => unknown
   readonly producer: Pick<Producer, 'kick' | 'room' | 'pendingBytes'>
   readonly outboxBytes: number
-  readonly cache: CacheBudget
+  /** Too much is kept that only a commit can free: changed rows cannot be evicted before they are persisted. */
+  readonly full: () => boolean
   readonly commitIntervalMs: number
   readonly clock: Clock
   readonly logger: Logger
@@ -154,7 +152,7 @@ export class Pump {
       if (!this.#paused && !this.#draining) {
         if (schedules.nextWall <= now) worked = (await schedules.fire('wall', now)) > 0
         // Full while commits are held: nothing can be evicted, so taking more would only grow.
-        if (!(committer.held && this.#full)) worked = (await this.#slice(now, signal)) || worked
+        if (!(committer.held && this.#o.full())) worked = (await this.#slice(now, signal)) || worked
       }
       if (this.#commitDue(clock.now())) await this.#commit(signal)
       if (this.#holdAsked) {
@@ -202,7 +200,7 @@ export class Pump {
         this.#sliceOver ||
         stopwatch() - started > SLICE_MS ||
         producer.pendingBytes > outboxBytes ||
-        this.#full ||
+        this.#o.full() ||
         signal.aborted ||
         this.#draining
       ) {
@@ -248,18 +246,12 @@ export class Pump {
     }
   }
 
-  /** Too much is kept that only a commit can free: changed rows cannot be evicted before they are persisted. */
-  get #full(): boolean {
-    const { cache, committer } = this.#o
-    if (cache.used <= cache.limit || !(committer.unfinished || committer.dirty)) return false
-    shrink(cache, EVICTION_STEPS)
-    return cache.used > cache.limit
-  }
-
   #commitDue(now: number): boolean {
     const { committer, commitIntervalMs } = this.#o
     if (committer.held || !(committer.pending || (this.#draining && committer.behind))) return false
-    return now - this.#lastCommit >= commitIntervalMs || this.#draining || this.#paused || this.#holdAsked || this.#full
+    return (
+      now - this.#lastCommit >= commitIntervalMs || this.#draining || this.#paused || this.#holdAsked || this.#o.full()
+    )
   }
 
   async #commit(signal: AbortSignal): Promise<void> {

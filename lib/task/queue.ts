@@ -96,6 +96,11 @@ export class SourceQueue {
     }
   }
 
+  /** The reader goes on elsewhere: what was fetched stays and is processed first. */
+  jump(offset: number): void {
+    this.#next = offset
+  }
+
   /** Event time of the head, -1 when the queue is empty. Passes over records whose time is negative. */
   headTime(): number {
     if (this.#time >= 0) return this.#time

@@ -32,8 +32,10 @@ export interface Row {
 /** One fetched batch. Offsets count from `first`. */
 export function batch(rows: Row[], options: Partial<Batch> & { first?: number } = {}): Batch {
   const { first = 0, topic = 'in', partition = 0 } = options
-  const parts = rows.map(({ key = 'k', value = 'v' }) => [key, value].map((p) => (p === null ? null : Buffer.from(p))))
-  const bytes = Buffer.concat(parts.flat().filter((p): p is Buffer => p !== null))
+  const parts = rows.map(({ key = 'k', value = 'v' }) =>
+    [key, value].map((p): Buffer | null => (p === null ? null : Buffer.from(p)))
+  )
+  const bytes = Buffer.concat(parts.flat().filter((p) => p !== null))
   const set = new RecordSet(bytes, rows.length)
   let at = 0
   rows.forEach((row, i) => {
@@ -92,8 +94,8 @@ export class FakeProducer implements TxnProducer {
           this.sent.push({
             topic,
             partition,
-            key: k && k.toString('utf8', ks, ke),
-            value: v && v.toString('utf8', vs, ve),
+            key: k?.toString('utf8', ks, ke) ?? null,
+            value: v?.toString('utf8', vs, ve) ?? null,
             timestamp
           })
         }
