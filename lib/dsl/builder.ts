@@ -47,10 +47,11 @@ export class TopologyBuilder implements Buildable {
 
   #source<K, V>(topic: Topic<K, V>): Part<K, V> {
     const { name, key, value, timestamp, offsetReset } = topic
+    const node = `${name}-source` // so that a table may have its topic's name
     const known = this.#topics.get(name)
     if (!known) {
       this.graph.addSource({
-        name,
+        name: node,
         topics: [name],
         key,
         value,
@@ -65,12 +66,12 @@ export class TopologyBuilder implements Buildable {
       known.offsetReset !== offsetReset
     ) {
       throw new TopologyError(
-        `Topic "${name}" is read twice, with different serdes or options: at ${this.graph.placeOf(name)} and at ${callSite()}. ` +
+        `Topic "${name}" is read twice, with different serdes or options: at ${this.graph.placeOf(node)} and at ${callSite()}. ` +
           `Make one topic(…) value and use it in both places.`,
         { code: 'ERR_TOPOLOGY_SOURCE', details: { topic: name } }
       )
     }
-    return { graph: this.graph, node: name, anchor: name, key, value, rekeyed: false }
+    return { graph: this.graph, node, anchor: name, key, value, rekeyed: false }
   }
 }
 

@@ -50,7 +50,8 @@ export class AggregateOperator<K, V, A> implements Operator {
   #apply(row: Row<A>, record: StreamRecord<K, V>): MaybePromise<void> {
     const old = row.value
     const value = this.#step(old, record) ?? null
-    this.#store.set(row, value, Math.max(record.timestamp, row.timestamp), record.headers)
+    const time = old === null ? record.timestamp : Math.max(record.timestamp, row.timestamp)
+    this.#store.set(row, value, time, record.headers)
     if (!this.#caching) return this.#forward(record.key, row, old)
   }
 

@@ -95,7 +95,8 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
   #apply(row: Row<A>, start: number, record: StreamRecord<K, V>): MaybePromise<void> {
     const old = row.value
     const value = this.#step(old, record) ?? null
-    this.#store.set(row, value, Math.max(record.timestamp, row.timestamp), record.headers)
+    const time = old === null ? record.timestamp : Math.max(record.timestamp, row.timestamp)
+    this.#store.set(row, value, time, record.headers)
     if (!this.#caching) return this.#forward(record.key, start, row, old)
   }
 

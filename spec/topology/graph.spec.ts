@@ -1,0 +1,206 @@
+/** What a topology refuses, and what it gives: names, sub-topologies, internal topics, the text for people. */
+import { expect } from 'chai'
+import { keyValueStore, topic, topology, tumbling } from '../../lib/dsl/index.ts'
+import { TopologyError } from '../../lib/errors.ts'
+import { json, long, string, windowed } from '../../lib/serde/index.ts'
+import { Topology } from '../../lib/topology/graph.ts'
+
+interface Flight {
+  origin: string
+  delay: number
+}
+const flights = topic('flights', { key: string(), value: json<Flight>() })
+const airports = topic('airports', { key: string(), value: json<{ state: string }>() })
+const noop = () => ({ process() {} })
+const source = (name: string, topics = [name]) => ({ name, topics, key: string(), value: string() })
+
+const refused = (code: string, build: () => unknown): TopologyError => {
+  try {
+    build()
+  } catch (error) {
+    expect(error).to.be.instanceOf(TopologyError)
+    expect((error as TopologyError).code).to.equal(code)
+    return error as TopologyError
+  }
+  return expect.fail('accepted')
+}
+
+describe('a topology refuses', () => {
+  it('a name used twice, and names both places', () => {
+    const t = topology()
+    t.stream(flights).groupByKey().count({ name: 'n' })
+    const error = refused('ERR_TOPOLOGY_DUPLICATE', () => t.stream(flights).groupByKey().count({ name: 'n' }))
+    expect(error.message).to.match(
+      /"n" is used twice: at spec\/topology\/graph\.spec\.ts:\d+ and at spec\/topology\/graph\.spec\.ts:\d+/
+    )
+    const places = error.details.places as string[]
+    expect(places[0]).not.to.equal(places[1])
+  })
+
+  it('two stores of one name, unless they are one definition', () => {
+    const a = keyValueStore('totals', { key: string(), value: long() })
+    const b = keyValueStore('totals', { key: string(), value: long() })
+    const t = topology()
+    t.stream(flights).process(() => {}, { stores: [a] })
+    t.stream(flights).process(() => {}, { stores: [a] })
+    refused('ERR_TOPOLOGY_DUPLICATE', () => t.stream(flights).process(() => {}, { stores: [b] }))
+  })
+
+  it('a topic read with two sets of serdes, but not the same topic read twice', () => {
+    const t = topology()
+    t.stream(flights).to('a')
+    t.table(flights).toStream().to('b')
+    const error = refused('ERR_TOPOLOGY_SOURCE', () => t.stream(topic('flights', string())))
+    expect(error.message).to.contain('different serdes')
+    expect(t.build('app').subtopologies[0]!.sourceTopics).to.deep.equal(['flights'])
+  })
+
+  it('unknown parents, sinks as parents, unknown and unused stores', () => {
+    const g = new Topology()
+    g.addSource(source('in'))
+    g.addSink({ name: 'end', parents: ['in'], topic: 'out', key: string(), value: string() })
+    refused('ERR_TOPOLOGY_PARENT', () => g.addProcessor({ name: 'x', parents: ['end'], create: noop }))
+    expect(
+      refused('ERR_TOPOLOGY_PARENT', () => g.addProcessor({ name: 'x', parents: ['inn'], create: noop })).message
+    ).to.contain('did you mean "in"')
+    refused('ERR_TOPOLOGY_PARENT', () => g.addProcessor({ name: 'x', parents: [], create: noop }))
+    refused('ERR_TOPOLOGY_STORE', () => g.addProcessor({ name: 'x', parents: ['in'], stores: ['none'], create: noop }))
+    refused('ERR_TOPOLOGY_SOURCE', () => g.addSource(source('again', ['in'])))
+    g.addStore({ name: 'idle', kind: 'keyValue', key: string(), value: string(), caching: true, logged: true })
+    refused('ERR_TOPOLOGY_STORE', () => g.build('app'))
+  })
+
+  it('names that cannot be part of a topic', () => {
+    const grouped = topology().stream(flights).groupByKey()
+    for (const name of ['', '..', 'a b', 'ä', 'x'.repeat(250)]) {
+      refused('ERR_TOPOLOGY_NAME', () => grouped.count({ name }))
+    }
+    const t = topology()
+    t.stream(flights)
+      .groupByKey()
+      .count({ name: 'x'.repeat(240) })
+    refused('ERR_TOPOLOGY_NAME', () => t.build('app'))
+    refused('ERR_TOPOLOGY_NAME', () => t.build('my app'))
+    refused('ERR_TOPOLOGY_EMPTY', () => topology().build('app'))
+  })
+
+  it('a changed key without a serde where it must be written, and says where it was changed', () => {
+    const t = topology()
+    const moved = t.stream(flights).selectKey(({ value }) => value.origin, { name: 'by-origin' })
+    const error = refused('ERR_TOPOLOGY_SERDE', () => moved.groupByKey())
+    expect(error.message).to.contain('"by-origin"').and.contain('{ key: string() }')
+    refused('ERR_TOPOLOGY_SERDE', () => moved.to('x'))
+    refused('ERR_TOPOLOGY_SERDE', () =>
+      t
+        .stream(flights)
+        .mapValues((f) => f.delay)
+        .to('x')
+    )
+    const untyped = (s: unknown) => (s as { groupBy(f: () => string): unknown }).groupBy(() => 'x')
+    refused('ERR_TOPOLOGY_SERDE', () => untyped(t.stream(flights)))
+    moved.groupByKey({ key: string() }).count()
+  })
+})
+
+describe('a topology gives', () => {
+  it('names from the place of the operator, which operators elsewhere do not move', () => {
+    const names = (before: boolean): string[] => {
+      const t = topology()
+      if (before)
+        t.table(airports)
+          .filter(() => true)
+          .toStream()
+          .to('x')
+      const s = before
+        ? t
+            .stream(flights)
+            .filter(() => true)
+            .peek(() => {})
+        : t.stream(flights)
+      s.groupByKey().count()
+      s.groupBy(({ value }) => value.origin, { key: string() })
+        .windowedBy(tumbling('1m'))
+        .count()
+      const { internalTopics } = t.build('app')
+      return [...internalTopics.repartition, ...internalTopics.changelogs].map(({ topic }) => topic)
+    }
+    expect(names(false)).to.deep.equal([
+      'app-flights-by-repartition',
+      'app-flights-count-changelog',
+      'app-flights-by-count-changelog'
+    ])
+    expect(names(true)).to.deep.equal(names(false))
+  })
+
+  it('a warning for each store and repartition without a name of its own', () => {
+    const t = topology()
+    t.stream(flights)
+      .groupBy(({ value }) => value.origin, { key: string() })
+      .count({ name: 'named' })
+    t.stream(flights).groupByKey().count()
+    expect(t.build('app').warnings.map((w) => /"(.*?)"/.exec(w)![1])).to.deep.equal(['flights-by', 'flights-count'])
+  })
+
+  it('one sub-topology per connected part: edges and shared stores connect, topics do not', () => {
+    const t = topology()
+    const shared = keyValueStore('shared', { key: string(), value: long() })
+    t.stream(topic('a', string())).process(() => {}, { stores: [shared] })
+    t.stream(topic('b', string())).to('b-copy')
+    t.stream(topic('c', string())).process(() => {}, { stores: [shared] })
+    t.stream(topic('d', string()))
+      .join(t.table(airports), (x) => x)
+      .to('d-copy', { value: string() })
+    expect(t.build('app').subtopologies.map((s) => s.sourceTopics)).to.deep.equal([
+      ['a', 'c'],
+      ['b'],
+      ['d', 'airports']
+    ])
+  })
+
+  it('a text for people, whose form is a contract', () => {
+    const t = topology()
+    const perDay = topic('per-day', { key: windowed(string(), '1d'), value: long() })
+    const departures = t
+      .stream(flights)
+      .filter(({ value }) => value.delay > 0)
+      .selectKey(({ value }) => value.origin, { key: string() })
+      .join(t.table(airports, { name: 'airports' }), (f, a) => ({ ...f, ...a }), { name: 'departures' })
+    departures
+      .groupByKey()
+      .windowedBy(tumbling('1d', { grace: '1h' }))
+      .count({ name: 'days', caching: false })
+      .toStream()
+      .to(perDay)
+    expect(t.describe('demo')).to.equal(`Topology demo
+
+Sub-topology 0  reads flights
+  source flights-source  ← flights [string, json]
+    → flights-filter
+  node flights-filter
+    → flights-selectKey
+  node flights-selectKey
+    → departures-input-repartition-keys
+  node departures-input-repartition-keys
+    → departures-input-repartition-sink
+  sink departures-input-repartition-sink  ⇒ demo-departures-input-repartition (internal) [string, json]
+
+Sub-topology 1  reads airports, demo-departures-input-repartition
+  store airports  key-value [string, json], cached, changelog demo-airports-changelog
+  store days  window 86400000 ms, kept 90000000 ms [string, long], not cached, changelog demo-days-changelog
+  source airports-source  ← airports [string, json]
+    → airports
+  node airports  (airports)
+  source departures-input-repartition  ← demo-departures-input-repartition (internal) [string, json]
+    → departures
+  node departures  (airports)
+    → days
+  node days  (days)
+    → days-stream
+  node days-stream
+    → days-to
+  sink days-to  ⇒ per-day [windowed(string, 86400000), long]
+
+Equal partition counts: demo-departures-input-repartition, airports  (for departures)
+`)
+  })
+})
