@@ -133,6 +133,30 @@ describe('group membership on a real broker', function () {
     expect(a.owned).to.deep.equal([0, 1])
   })
 
+  it('waits for a revocation at most the rebalance time-out', async () => {
+    const a = member('a', { onRevoked: () => new Promise(() => {}) })
+    await a.join(env.cluster, group, [topic], { rebalanceMs: 1_000 })
+    await a.owns(0, 1, 2, 3)
+    const b = await member('b').join(env.cluster, group, [topic])
+    await b.owns(2, 3)
+    expect(a.log).to.include('revoking 2,3').and.not.to.include('revoked 2,3')
+  })
+
+  it('ends with one error when a hook fails: what it holds is lost, and others get it', async () => {
+    const a = member('a', {
+      onRebalance: async () => {
+        throw new Error('the disk is full')
+      }
+    })
+    await a.join(env.cluster, group, [topic])
+    await a.owns(0, 1, 2, 3)
+    const b = await member('b').join(env.cluster, group, [topic])
+    await b.owns(0, 1, 2, 3)
+    expect(a.log.slice(-2)).to.deep.equal(['lost 0,1,2,3 (fatal)', 'error fatal'])
+    expect(a.error!.message).to.contain('the disk is full')
+    await a.group.leave()
+  })
+
   it('tells lost from revoked when the coordinator forgot the member, and comes back', async () => {
     const a = await member('a').join(env.cluster, group, [topic], { sessionMs: SHORT })
     await a.owns(0, 1, 2, 3)

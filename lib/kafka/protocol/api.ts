@@ -49,7 +49,7 @@ export interface ApiMap {
     response: ErrorCode & { nodeId: number }
   }
   Produce: {
-    /** acks = all replicas. One record batch (wire form) a partition. */
+    /** acks = all replicas. One record batch (wire form) a partition. The buffers are used again after the answer: who keeps one copies it. */
     request: {
       transactionalId: string | null
       timeoutMs: number
