@@ -1,6 +1,7 @@
 /** A real Kafka for specs, demo and benches: a running one, else containers, else JVMs; gone when we are gone. */
 import { ProvisionError } from '../errors.ts'
 import { stopwatch } from '../time.ts'
+import { startByDocker } from './kafka/docker.ts'
 import { startByJava } from './kafka/java.ts'
 import { clusterReady } from './kafka/ready.ts'
 import type { KafkaHandle, KafkaOptions, KafkaWay } from './kafka/types.ts'
@@ -52,8 +53,7 @@ const NAMES: Record<KafkaWay, string> = {
 
 const WAYS: Record<KafkaWay, (options: KafkaOptions) => Promise<Started>> = {
   env: useRunning,
-  // Loaded on demand: testcontainers is a development dependency and slow to load.
-  docker: async (options) => (await import('./kafka/docker.ts')).startByDocker(options),
+  docker: startByDocker,
   java: startByJava
 }
 

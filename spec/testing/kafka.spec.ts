@@ -7,20 +7,36 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect } from 'chai'
 import { ProvisionError } from '../../lib/errors.ts'
-import type { BrokerNode } from '../../lib/testing/kafka/node.ts'
+import { findEngine, LABEL } from '../../lib/testing/kafka/engine.ts'
 import { aliveBrokers } from '../../lib/testing/kafka/probe.ts'
 import { startKafka } from '../../lib/testing/kafka.ts'
 import { until } from '../../lib/testing/until.ts'
 
 const module = new URL('../../lib/testing/kafka.ts', import.meta.url).href
 
-const alive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
+/** Runs module code in a Node process of its own, to its end. */
+async function runScript(code: string, env: NodeJS.ProcessEnv): Promise<{ lines: string[]; signal: string | null }> {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+    env: { ...process.env, ...env },
+    timeout: 120_000 // a hang fails the spec and does not outlive it
+  })
+  const lines: string[] = []
+  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
+  createInterface({ input: child.stderr }).on('line', (line) => console.error(line))
+  const [, signal] = await once(child, 'close')
+  return { lines, signal }
+}
+
+const isRefused = (address: string): Promise<boolean> =>
+  aliveBrokers(address).then(
+    () => false,
+    (error) => error.code === 'ECONNREFUSED'
+  )
+
+async function hasContainerAt(address: string): Promise<boolean> {
+  const { engine } = await findEngine()
+  const ours = await engine.listContainers({ all: true, filters: JSON.stringify({ label: [LABEL] }) })
+  return ours.some(({ Ports }) => Ports.some(({ PublicPort }) => address.endsWith(`:${PublicPort}`)))
 }
 
 const failure = (promise: Promise<unknown>): Promise<ProvisionError> =>
@@ -29,88 +45,106 @@ const failure = (promise: Promise<unknown>): Promise<ProvisionError> =>
     (error) => error
   )
 
-describe('startKafka by Java', function () {
-  this.timeout(180_000) // the first start on a machine runs Maven
+for (const way of ['java', 'docker'] as const) {
+  describe(`startKafka by ${way}`, function () {
+    this.timeout(240_000) // the first start on a machine runs Maven and may build an image
 
-  it('gives one broker that serves, and stops it for good', async () => {
-    const kafka = await startKafka({ ways: ['java'] })
-    expect(kafka.how).to.match(/^Apache Kafka 4\.3\.1 on Java \d+.*1 broker, as a Java process, ready in \d+\.\d s$/)
-    expect(await aliveBrokers(kafka.brokers[0]!)).to.equal(1)
-    const { pid } = (kafka.nodes![0] as BrokerNode).watchdog
-    await kafka.stop()
-    await kafka.stop()
-    expect(alive(pid!)).to.equal(false)
-    expect(await failure(aliveBrokers(kafka.brokers[0]!))).to.be.instanceOf(Error)
-  })
-
-  it('gives three brokers of which one may be killed, frozen and started again on its old address', async () => {
-    await using kafka = await startKafka({ ways: ['java'], brokers: 3 })
-    const [first, second] = kafka.nodes!
-    expect(kafka.brokers).to.have.length(3)
-    expect(await aliveBrokers(first!.address)).to.equal(3)
-
-    await second!.kill()
-    expect(await failure(aliveBrokers(second!.address))).to.have.property('code', 'ECONNREFUSED')
-    await until(async () => (await aliveBrokers(first!.address)) === 2, {
-      timeoutMs: 30_000,
-      what: 'the others miss it'
+    before(async function () {
+      if (way !== 'docker') return
+      await findEngine().catch((error: Error) => {
+        console.log(`    skipped: ${error.message}`)
+        this.skip()
+      })
     })
-    await second!.restart()
-    expect(await aliveBrokers(second!.address)).to.equal(3)
 
-    await second!.pause()
-    expect((await failure(aliveBrokers(second!.address))).message).to.contain('did not answer')
-    await second!.resume()
-    await until(async () => (await aliveBrokers(second!.address)) === 3, {
-      timeoutMs: 30_000,
-      what: 'it takes part again'
+    it('gives one broker that serves, and stops it for good', async () => {
+      const kafka = await startKafka({ ways: [way] })
+      expect(kafka.way).to.equal(way)
+      expect(kafka.how).to.match(/^Apache Kafka 4\.3\.1 .*, 1 broker, .*, ready in \d+\.\d s$/)
+      expect(await aliveBrokers(kafka.brokers[0]!)).to.equal(1)
+      await kafka.stop()
+      await kafka.stop()
+      expect(await failure(aliveBrokers(kafka.brokers[0]!))).to.have.property('code', 'ECONNREFUSED')
     })
-  })
 
-  it('says what the broker said when a setting keeps it from starting', async () => {
-    const error = await failure(startKafka({ ways: ['java'], config: { 'num.io.threads': 'many' } }))
-    expect(error).to.be.instanceOf(ProvisionError)
-    expect(error.message).to.contain('num.io.threads')
-  })
+    it('gives three brokers of which one may be killed, frozen and started again on its old address', async () => {
+      await using kafka = await startKafka({ ways: [way], brokers: 3 })
+      const [first, second] = kafka.nodes!
+      expect(kafka.brokers).to.have.length(3)
+      expect(await aliveBrokers(first!.address)).to.equal(3)
 
-  it('gives up at the signal, and leaves nothing', async () => {
+      await second!.kill()
+      expect(await failure(aliveBrokers(second!.address))).to.be.instanceOf(Error)
+      await until(async () => (await aliveBrokers(first!.address)) === 2, {
+        timeoutMs: 30_000,
+        what: 'the others miss the killed one'
+      })
+      await second!.restart()
+      expect(await aliveBrokers(second!.address)).to.equal(3)
+
+      await second!.pause()
+      expect((await failure(aliveBrokers(second!.address))).message).to.contain('did not answer')
+      await second!.resume()
+      await until(async () => (await aliveBrokers(second!.address)) === 3, {
+        timeoutMs: 30_000,
+        what: 'the thawed one takes part again'
+      })
+    })
+
+    it('says what the broker said when a setting keeps it from starting', async () => {
+      const error = await failure(startKafka({ ways: [way], config: { 'num.io.threads': 'many' } }))
+      expect(error).to.be.instanceOf(ProvisionError)
+      expect(error.message).to.contain('num.io.threads')
+    })
+
+    for (const [end, last] of [
+      ['dies by kill -9', 'process.kill(process.pid, "SIGKILL")'],
+      ['forgets to stop it', '']
+    ] as const) {
+      it(`lets neither broker nor data outlive a process that ${end}`, async () => {
+        const folder = await mkdtemp(join(tmpdir(), 'millrace-spec-'))
+        const ran = await runScript(
+          `import { startKafka } from ${JSON.stringify(module)}
+          const kafka = await startKafka({ ways: ['${way}'] })
+          console.log(kafka.brokers[0])
+          ${last}`,
+          { TMPDIR: folder }
+        )
+        const address = ran.lines[0]!
+        expect(address).to.match(/^127\.0\.0\.1:\d+$/)
+        expect(ran.signal).to.equal(last ? 'SIGKILL' : null)
+        await until(() => isRefused(address), { what: `the broker at ${address} to end` })
+        await until(async () => (await readdir(folder)).every((name) => !name.startsWith('millrace-kafka-')), {
+          what: 'its data to be removed'
+        })
+        if (way === 'docker')
+          await until(async () => !(await hasContainerAt(address)), { what: 'its container to be removed' })
+        await rm(folder, { recursive: true, force: true })
+      })
+    }
+  })
+}
+
+describe('startKafka at a signal', function () {
+  this.timeout(180_000)
+
+  it('gives up, and leaves nothing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'millrace-spec-'))
     const before = process.env.TMPDIR
     process.env.TMPDIR = folder
     try {
       const stop = new AbortController()
-      const start = failure(
-        startKafka({ ways: ['java'], signal: stop.signal, log: () => stop.abort(new Error('changed my mind')) })
-      )
+      const log = (line: string): void => {
+        if (line.startsWith('[broker 1]')) stop.abort(new Error('changed my mind'))
+      }
+      const start = failure(startKafka({ ways: ['java'], signal: stop.signal, log }))
       expect((await start).message).to.equal('changed my mind')
-      expect(await readdir(folder)).to.deep.equal([])
+      expect((await readdir(folder)).filter((name) => name.startsWith('millrace-kafka-'))).to.deep.equal([])
     } finally {
       if (before === undefined) delete process.env.TMPDIR
       else process.env.TMPDIR = before
       await rm(folder, { recursive: true, force: true })
     }
-  })
-
-  it('lets no broker and no data outlive a process that dies by kill -9', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'millrace-spec-'))
-    const code = `
-      import { startKafka } from ${JSON.stringify(module)}
-      const kafka = await startKafka({ ways: ['java'] })
-      console.log(kafka.nodes[0].watchdog.pid)
-      process.stdin.resume()`
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
-      env: { ...process.env, TMPDIR: folder }
-    })
-    const [line] = await once(createInterface({ input: child.stdout }), 'line')
-    const pid = Number(line)
-    expect(alive(pid)).to.equal(true)
-    expect((await readdir(folder)).filter((name) => name.startsWith('millrace-kafka-'))).to.have.length(1)
-    child.kill('SIGKILL')
-    await until(() => !alive(pid), { what: `the broker (process ${pid}) to end` })
-    await until(async () => (await readdir(folder)).every((name) => !name.startsWith('millrace-kafka-')), {
-      what: 'its data to be removed'
-    })
-    await rm(folder, { recursive: true, force: true })
   })
 })
 
@@ -157,12 +191,14 @@ describe('startKafka with nothing to start', () => {
     const code = `
       import { startKafka } from ${JSON.stringify(module)}
       try { await startKafka() } catch (error) { console.log(JSON.stringify({ code: error.code, message: error.message })) }`
-    const { PATH, JAVA_HOME, KAFKA_BROKERS, MILLRACE_KAFKA, ...env } = process.env
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
-      env: { ...env, PATH: '/nowhere', DOCKER_HOST: 'tcp://127.0.0.1:1' }
+    const ran = await runScript(code, {
+      PATH: '/nowhere',
+      DOCKER_HOST: 'tcp://127.0.0.1:1',
+      JAVA_HOME: undefined,
+      KAFKA_BROKERS: undefined,
+      MILLRACE_KAFKA: undefined
     })
-    const [line] = await once(createInterface({ input: child.stdout }), 'line')
-    const error = JSON.parse(line)
+    const error = JSON.parse(ran.lines[0]!)
     expect(error.code).to.equal('ERR_NO_KAFKA')
     expect(error.message).to.match(/KAFKA_BROKERS: the variable is not set/)
     expect(error.message).to.match(/Docker.*: no Docker engine answers/)

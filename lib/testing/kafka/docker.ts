@@ -137,7 +137,10 @@ class Containers {
       .withWaitStrategy(NO_WAIT)
       .withHostname(name)
     if (this.#network) container.withNetworkMode(this.#network.id).withNetworkAliases(name)
-    await container.start()
+    await container.start().catch(async (error) => {
+      await attached.discard()
+      throw error
+    })
     return attached.watchdog
   }
 }
@@ -150,6 +153,14 @@ const NO_WAIT = {
   getStartupTimeout: () => 0
 }
 
+interface Attachable {
+  container: GenericContainer
+  /** After the start: the watchdog inside. */
+  watchdog(onLine: (line: string) => void): Watchdog
+  /** After a start that failed: removes what there is. */
+  discard(): Promise<void>
+}
+
 /**
  * A container whose standard input is attached before it starts, once: when that connection ends, because we close it or
  * because our process is gone, the engine closes the input, the watchdog inside ends the broker, and the engine removes
@@ -159,33 +170,39 @@ async function attachable(
   image: string,
   engine: Engine,
   bindings: Record<string, { HostIp: string; HostPort: string }[]>
-): Promise<{ container: GenericContainer; watchdog(onLine: (line: string) => void): Watchdog }> {
+): Promise<Attachable> {
   const { GenericContainer } = await import('testcontainers')
   let stream: Socket | undefined
-  let removed: Promise<unknown> | undefined
+  let id = ''
   class Attached extends GenericContainer {
     protected override async beforeContainerCreated(): Promise<void> {
       Object.assign(this.createOpts, { OpenStdin: true, StdinOnce: true, AttachStdin: true })
       Object.assign(this.hostConfig, { PortBindings: bindings, AutoRemove: true }) // by the engine, not by us
     }
-    protected override async containerCreated(id: string): Promise<void> {
+    protected override async containerCreated(created: string): Promise<void> {
+      id = created
       const options = { stream: true, stdin: true, stdout: true, stderr: true, hijack: true }
       stream = (await engine.getContainer(id).attach(options)) as unknown as Socket
-      removed = engine
-        .getContainer(id)
-        .wait({ condition: 'removed' })
-        .catch(() => {})
     }
   }
   return {
     container: new Attached(image),
+    async discard() {
+      stream?.destroy()
+      if (id)
+        await engine
+          .getContainer(id)
+          .remove({ force: true, v: true })
+          .catch(() => {}) // the engine was quicker
+    },
     watchdog(onLine) {
       const socket = stream!
       const line: WatchdogLine = {
         send: (text) => socket.write(`${text}\n`),
         async close() {
+          const removed = engine.getContainer(id).wait({ condition: 'removed' })
           socket.end()
-          await removed
+          await removed.catch(() => {}) // gone before the question arrived
         },
         hold: (on) => void (on ? socket.ref() : socket.unref())
       }

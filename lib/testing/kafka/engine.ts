@@ -1,7 +1,7 @@
 /** Finds out quickly whether a Docker engine answers, before testcontainers is loaded, and sweeps what runs left there. */
 import { existsSync } from 'node:fs'
 import { request } from 'node:http'
-import { homedir } from 'node:os'
+import { homedir, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { ContainerRuntimeClient } from 'testcontainers'
 import { ProvisionError } from '../../errors.ts'
@@ -24,11 +24,16 @@ export const LABEL = 'millrace.kafka'
 /** @throws ProvisionError when no engine answers, with the reason. */
 export async function findEngine(): Promise<EngineClient> {
   await ping()
-  const { getContainerRuntimeClient } = await import('testcontainers')
+  // Only now: testcontainers is slow to load, and a development dependency that need not be there.
+  const { getContainerRuntimeClient } = await import('testcontainers').catch((cause) => {
+    throw new ProvisionError('the package testcontainers is not installed', { cause })
+  })
   try {
     const { container, info } = await getContainerRuntimeClient()
-    const { host, hostIps } = info.containerRuntime
-    const local = host === 'localhost' || hostIps.some(({ address }) => address === '127.0.0.1')
+    const { host } = info.containerRuntime
+    // A machine that is a container itself, with an engine inside, is told the bridge's gateway, which is its own address.
+    const own = Object.values(networkInterfaces()).flatMap((found) => found ?? [])
+    const local = host === 'localhost' || own.some(({ address }) => address === host)
     const { Version } = (await container.dockerode.version()) as { Version: string }
     return { engine: container.dockerode, version: `Docker ${Version}`, host: local ? '127.0.0.1' : host }
   } catch (cause) {
