@@ -34,6 +34,13 @@ export class RowIds<K> {
     return ids
   }
 
+  /** Where the record stands among the last prefetched rows; -1 when it is none of them, or has another key by now. */
+  indexOf(record: StreamRecord<K, unknown>): number {
+    if (this.#set === undefined || record.rawKey(this.#serde) !== this.#set) return -1
+    const index = record._row - this.#from
+    return index >= 0 && index < this.#ids.length ? index : -1
+  }
+
   /** undefined = null key. */
   of(record: StreamRecord<K, unknown>): string | undefined {
     const set = record.rawKey(this.#serde)

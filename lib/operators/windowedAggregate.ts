@@ -27,6 +27,9 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
   #context!: OperatorContext
   #time = -1 // highest time seen here; kept over restarts by context.save
   #nextExpiry = 0
+  #known: (string | undefined)[] = [] // ids of the earliest windows of the prefetched rows: a string used again has its hash already
+  #start = -1 // of #prefix
+  #prefix = ''
 
   constructor(store: string, key: Serde<K>, windows: TimeWindows, step: Step<K, V, A>) {
     this.#name = store
@@ -46,7 +49,9 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
     const keys = this.#ids.ofRows(set, from, to, key)
-    if (keys) return this.#store.prefetch(this.#open(set, from, keys))
+    if (!keys) return
+    this.#known = new Array(keys.length)
+    return this.#store.prefetch(this.#open(set, from, keys))
   }
 
   /** Ids of the windows that are not surely late. */
@@ -57,10 +62,23 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
       const key = keys[i]
       const time = set.timestamps[from + i]!
       if (key === undefined || time < 0) continue
-      for (let start = firstStart(time, this.#windows); start <= time; start += advance) {
-        if (start + size > closed) yield windowId(start, key)
+      const first = firstStart(time, this.#windows)
+      for (let start = first; start <= time; start += advance) {
+        if (start + size <= closed) continue
+        const id = this.#id(start, key)
+        if (start === first) this.#known[i] = id
+        yield id
       }
     }
+  }
+
+  /** As `windowId`; windows that follow each other are mostly the same, so their 8 bytes are made once. */
+  #id(start: number, key: string): string {
+    if (start !== this.#start) {
+      this.#start = start
+      this.#prefix = windowId(start, '')
+    }
+    return this.#prefix + key
   }
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
@@ -71,17 +89,21 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
       this.#time = time
       this.#context.save('time', time)
     }
-    return this.#update(record, key, firstStart(time, this.#windows))
+    const index = this.#ids.indexOf(record)
+    const first = firstStart(time, this.#windows)
+    // Another event time than at the prefetch (an operator upstream changed it) means another window.
+    const known = index >= 0 && record._set!.timestamps[record._row] === time ? this.#known[index] : undefined
+    return this.#update(record, key, first, known)
   }
 
-  #update(record: StreamRecord<K, V>, key: string, from: number): MaybePromise<void> {
+  #update(record: StreamRecord<K, V>, key: string, from: number, known?: string): MaybePromise<void> {
     const { size, advance, grace } = this.#windows
     for (let start = from; start <= record.timestamp; start += advance) {
       if (start + size <= this.#time - grace) {
         this.#context.drop('late')
         continue
       }
-      const row = this.#store.row(windowId(start, key))
+      const row = this.#store.row(start === from && known !== undefined ? known : this.#id(start, key))
       const result =
         row instanceof Promise ? row.then((r) => this.#apply(r, start, record)) : this.#apply(row, start, record)
       if (result !== undefined) {
