@@ -43,9 +43,11 @@ export function batch(rows: Row[], options: Partial<Batch> & { first?: number } 
     set.timestamps[i] = row.at
     const [key, value] = parts[i]!
     set.keyStart[i] = at
-    set.keyEnd[i] = key ? (at += key.length) : -1
+    at += key?.length ?? 0
+    set.keyEnd[i] = key ? at : -1
     set.valueStart[i] = at
-    set.valueEnd[i] = value ? (at += value.length) : -1
+    at += value?.length ?? 0
+    set.valueEnd[i] = value ? at : -1
     set.headersAt[i] = -1
   })
   set.count = rows.length

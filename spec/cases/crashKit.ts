@@ -1,0 +1,235 @@
+/** A small job whose every output can be counted, run as one task over any transport, and killed where a spec wants. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { changelogConfig, changelogTopic } from '../../lib/changelog/topics.ts'
+import { topology } from '../../lib/dsl/index.ts'
+import { topic } from '../../lib/dsl/topic.ts'
+import type { Group, GroupMeta, Transport } from '../../lib/kafka/port.ts'
+import { tpKey } from '../../lib/record.ts'
+import { json } from '../../lib/serde/index.ts'
+import { databaseDriver } from '../../lib/store/drivers.ts'
+import type { KeyValueStore } from '../../lib/store/port.ts'
+import type { Guarantee, TaskEnv, TaskPlan, TaskRun, TaskStep } from '../../lib/task/port.ts'
+import { type RoutedReader, routedReader } from '../../lib/task/readerRouter.ts'
+import { createTask } from '../../lib/task/task.ts'
+import { until } from '../../lib/testing/until.ts'
+import { systemClock, systemRandom } from '../../lib/time.ts'
+import type { SubTopology } from '../../lib/topology/node.ts'
+import { silent } from '../task/fakes.ts'
+
+export const KEYS = ['a', 'b', 'c', 'd', 'e']
+let jobs = 0
+
+export interface Life {
+  readonly task: TaskRun
+  /** Of the one store: where its restore began and how many offsets it passed. */
+  readonly restored: { from: number; end: number }[]
+  /** Settles as `run`, after open and restore. */
+  readonly done: Promise<void>
+  readonly committed: () => number
+  /** What the extractor was told first. */
+  readonly partitionTimes: number[]
+}
+
+export type Probe = (step: TaskStep) => void | Promise<void>
+
+/** Numbers in, the same numbers out, and a count of each key in a store. */
+export class Job {
+  readonly id: string
+  readonly guarantee: Guarantee
+  readonly #transport: Transport
+  readonly #directories: string[] = []
+  readonly #readers: { source: RoutedReader; restore: RoutedReader }
+  readonly #errors: unknown[] = []
+  #group: Group | undefined
+  #meta: GroupMeta | undefined
+  #sent = 0
+
+  constructor(transport: Transport, guarantee: Guarantee) {
+    this.#transport = transport
+    this.guarantee = guarantee
+    this.id = `crash-${systemClock.now().toString(36)}-${process.pid}-${jobs++}`
+    const reader = (lane: 'source' | 'restore'): RoutedReader =>
+      routedReader(transport, { isolation: 'committed', lane, maxWaitMs: 100 }, (error) => this.#errors.push(error))
+    this.#readers = { source: reader('source'), restore: reader('restore') }
+  }
+
+  name(what: string): string {
+    return `${this.id}-${what}`
+  }
+
+  get meta(): GroupMeta {
+    return this.#meta!
+  }
+
+  /** Topics, and a member of the group that all lives of the task share, as restarts in one process do. */
+  async open(): Promise<void> {
+    const plain = { partitions: 1, replication: -1, config: {} }
+    await this.#transport.admin.create([
+      ...['in', 'out', 'totals'].map((what) => ({ topic: this.name(what), ...plain })),
+      { topic: changelogTopic(this.id, 'counts'), ...plain, config: changelogConfig({}) }
+    ])
+    this.#group = await this.#transport.group(
+      { groupId: this.id, topics: [this.name('in')], sessionMs: 10_000, rebalanceMs: 10_000, heartbeatMs: 1_000 },
+      {
+        userData: () => Buffer.alloc(0),
+        assign: (members) =>
+          members.map(({ memberId }, i) => ({
+            memberId,
+            partitions: i === 0 ? [{ topic: this.name('in'), partition: 0 }] : [],
+            userData: Buffer.alloc(0)
+          })),
+        onRebalance: async () => {},
+        onRevoked: async () => {},
+        onAssigned: async (_added, _all, _userData, meta) => {
+          this.#meta = meta
+        },
+        onLost: async (_tps, cause) => void this.#errors.push(cause),
+        onError: (error) => void this.#errors.push(error)
+      }
+    )
+    await until(() => this.#meta, { what: 'the member has its assignment' })
+  }
+
+  async close(): Promise<void> {
+    await this.#group?.leave()
+    await this.#readers.source.close()
+    await this.#readers.restore.close()
+    for (const directory of this.#directories) rmSync(directory, { recursive: true, force: true })
+  }
+
+  directory(): string {
+    const directory = mkdtempSync(join(tmpdir(), 'millrace-crash-'))
+    this.#directories.push(directory)
+    return directory
+  }
+
+  /** The next `count` numbers, keys in turn. */
+  async send(count: number): Promise<void> {
+    const producer = await this.#transport.producer({ lane: 0 })
+    const writer = producer.writer(this.name('in'), 0)
+    for (let i = 0; i < count; i++, this.#sent++) {
+      const key = Buffer.from(KEYS[this.#sent % KEYS.length]!)
+      const value = Buffer.from(String(this.#sent))
+      writer.append(1_000 + this.#sent, key, 0, key.length, value, 0, value.length, [])
+    }
+    await producer.flush()
+    await producer.close()
+  }
+
+  #plan(partitionTimes: number[]): TaskPlan {
+    const numbers = topic('', {
+      value: json<number>(),
+      timestamp: (record, partitionTime) => {
+        if (partitionTimes.length === 0) partitionTimes.push(partitionTime)
+        return record.timestamp
+      }
+    })
+    const t = topology()
+    const stream = t.stream({ ...numbers, name: this.name('in') })
+    stream.to({ ...numbers, name: this.name('out') })
+    stream
+      .groupByKey()
+      .count({ name: 'counts' })
+      .toStream()
+      .to({ ...numbers, name: this.name('totals') })
+    const { subtopologies } = t.build(this.id)
+    const subtopology: SubTopology = subtopologies[0]!
+    return { id: '0_0', subtopology, partition: 0, sources: [{ topic: this.name('in'), partition: 0 }] }
+  }
+
+  /** Opens, restores and runs a task on that directory. */
+  start(directory: string, probe: Probe = () => {}, signal: AbortSignal = new AbortController().signal): Life {
+    const restored: Life['restored'] = []
+    const partitionTimes: number[] = []
+    let committed = -1
+    const env: TaskEnv = {
+      applicationId: this.id,
+      guarantee: this.guarantee,
+      transport: this.#transport,
+      readers: this.#readers,
+      group: () => this.#group,
+      partitionCount: () => 1,
+      driver: databaseDriver('rocksdb-native'),
+      stateDirectory: directory,
+      clock: systemClock,
+      random: systemRandom,
+      logger: silent,
+      commitIntervalMs: 20,
+      transactionTimeoutMs: 30_000,
+      maxTaskIdleMs: 0,
+      queueBytes: 1 << 20,
+      outboxBytes: 1 << 20,
+      cache: { limit: 1 << 20, used: 0 },
+      probe: (_task, step) => probe(step),
+      events: {
+        dropped() {},
+        restored: (_task, { from, end }) => void restored.push({ from, end }),
+        committed: (_task, offsets) => {
+          committed = offsets.get(tpKey(this.name('in'), 0)) ?? -1
+        }
+      }
+    }
+    const task = createTask(this.#plan(partitionTimes), env)
+    const done = (async () => {
+      await task.open(signal)
+      await task.restore(signal)
+      await task.run(this.meta, signal)
+    })()
+    done.catch(() => {})
+    return { task, restored, done, committed: () => committed, partitionTimes }
+  }
+
+  /** Waits until everything sent is committed, then drains and closes. @returns the store's counts by key */
+  async finish(life: Life): Promise<Record<string, number>> {
+    let failure: unknown
+    life.done.catch((error) => {
+      failure = error
+    })
+    await until(() => failure !== undefined || life.committed() >= this.#sent, {
+      what: () => `offset ${this.#sent} is committed (now ${life.committed()})`,
+      timeoutMs: 20_000
+    })
+    if (failure !== undefined) throw failure
+    const counts = await life.task.inspect(async (store) => {
+      const found: Record<string, number> = {}
+      for await (const [key, value] of (store('counts') as KeyValueStore<string, number>).all()) found[key] = value
+      return found
+    })
+    life.task.drain()
+    await life.done
+    await life.task.close({ clean: true })
+    if (this.#errors.length > 0) throw this.#errors[0]
+    return counts
+  }
+
+  /** Committed values of a topic, in order. */
+  async values(what: string): Promise<[key: string, value: number][]> {
+    const tp = { topic: this.name(what), partition: 0 }
+    const end = (await this.#transport.offsets([tp], 'lso')).get(tpKey(tp.topic, 0))!
+    const seen: [string, number][] = []
+    let next = 0
+    const reader = this.#transport.reader({
+      isolation: 'committed',
+      lane: 'restore',
+      maxWaitMs: 50,
+      onError: (error) => this.#errors.push(error)
+    })
+    reader.add(tp, 0, (batch) => {
+      for (let i = 0; i < batch.records.count; i++) {
+        seen.push([batch.records.key(i)!.toString(), Number(batch.records.value(i))])
+      }
+      next = batch.next
+    })
+    await until(() => next >= end, { what: `${tp.topic} is read to ${end}` })
+    await reader.close()
+    return seen
+  }
+
+  /** The changelog's end for committed readers. */
+  async changelogEnd(): Promise<number> {
+    const tp = { topic: changelogTopic(this.id, 'counts'), partition: 0 }
+    return (await this.#transport.offsets([tp], 'lso')).get(tpKey(tp.topic, 0))!
+  }
+}
