@@ -195,7 +195,7 @@ class Replay {
       tail.written = next
       for (const set of sets) tail.records += set.count
       report(tail, this.#options)
-      if (tail.paused && tail.next < tail.end) {
+      if (tail.paused && tail.next < tail.end && !this.#failure) {
         tail.paused = false
         reader.resume(tail.tp)
       }

@@ -45,7 +45,7 @@ interface Internals {
 export type ReadMany = (keys: readonly Buffer[]) => Promise<(Buffer | null)[]>
 
 /**
- * The public multi-get makes one promise a key, which is a third of its time (bench/store/bindings.ts: 210,000 against 310,000
+ * The public multi-get makes one promise a key, which is a third of its time (measured with 10,000 keys a call: 210,000 against 310,000
  * reads/s). This one fills the batch's list of operations itself and takes the answer whole.
  */
 export async function reader(db: NativeDb): Promise<ReadMany> {
