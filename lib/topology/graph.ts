@@ -1,10 +1,11 @@
 /** The graph of sources, processors, sinks and stores, checked as it grows; `build` gives it an application id. */
+import { changelogTopic } from '../changelog/topics.ts'
 import { nearest, TopologyError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import type { StoreSpec } from '../store/port.ts'
 import type { Buildable, BuiltTopology, ChangelogTopic, RepartitionTopic } from './built.ts'
 import { describeTopology } from './describe.ts'
-import { callSite, changelogTopic, checkName, repartitionTopic } from './names.ts'
+import { callSite, checkName, repartitionTopic } from './names.ts'
 import type { Node, ProcessorNode, SinkNode, SourceNode, SubTopology } from './node.ts'
 import { connectedParts } from './subtopologies.ts'
 

@@ -46,5 +46,4 @@ export function deriveName(anchor: string, what: string, taken: (name: string) =
   return name
 }
 
-export const changelogTopic = (applicationId: string, store: string): string => `${applicationId}-${store}-changelog`
 export const repartitionTopic = (applicationId: string, name: string): string => `${applicationId}-${name}-repartition`

@@ -1,8 +1,8 @@
 /** How many tasks and internal partitions there are: from the counts of the topics that exist, or an error that names what is wrong. */
+import { changelogSpec, repartitionConfig } from '../changelog/topics.ts'
 import { nearest, TopicError } from '../errors.ts'
 import type { TopicSpec } from '../kafka/port.ts'
 import type { BuiltTopology, RepartitionTopic } from './built.ts'
-import { changelogConfig, REPARTITION_CONFIG } from './internal.ts'
 
 export interface ResolvedPartitions {
   /** Tasks of a sub-topology: the highest count of its source topics. */
@@ -26,9 +26,9 @@ export function resolvePartitions(built: BuiltTopology, counts: ReadonlyMap<stri
   checkCopartitions(built, repartitions, known)
   const tasks = built.subtopologies.map((sub) => Math.max(...sub.sourceTopics.map((t) => known.get(t)!)))
   const internal: TopicSpec[] = [
-    ...[...repartitions.keys()].map((topic) => spec(topic, known.get(topic)!, REPARTITION_CONFIG)),
-    ...built.internalTopics.changelogs.map(({ topic, store, subtopology }) =>
-      spec(topic, tasks[subtopology]!, { ...changelogConfig(store), ...store.topicConfig })
+    ...[...repartitions.keys()].map((topic) => repartitionSpec(topic, known.get(topic)!)),
+    ...built.internalTopics.changelogs.map(({ store, subtopology }) =>
+      changelogSpec(built.applicationId, store, tasks[subtopology]!)
     )
   ]
   for (const { topic, partitions } of internal) {
@@ -48,11 +48,11 @@ export function resolvePartitions(built: BuiltTopology, counts: ReadonlyMap<stri
   }
 }
 
-const spec = (topic: string, partitions: number, config: Readonly<Record<string, string>>): TopicSpec => ({
+const repartitionSpec = (topic: string, partitions: number): TopicSpec => ({
   topic,
   partitions,
   replication: -1,
-  config
+  config: repartitionConfig()
 })
 
 function externalCounts(
