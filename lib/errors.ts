@@ -22,7 +22,7 @@ export class MillraceError extends Error {
   }
 }
 
-/** Mend the configuration: an unknown option, a value out of range. Codes ERR_UNKNOWN_OPTION, ERR_OPTION. */
+/** Mend the configuration: an unknown option, a value out of range. Codes ERR_UNKNOWN_OPTION, ERR_OPTION, ERR_BINDING. */
 export class ConfigError extends MillraceError {
   constructor(message: string, options: MillraceErrorOptions = {}) {
     super(message, 'ERR_OPTION', options)
@@ -64,7 +64,10 @@ export class ProcessingError extends MillraceError {
   }
 }
 
-/** Another process holds the state directory, or it belongs to another job: ERR_STATE_LOCKED, ERR_STATE_FOREIGN. */
+/**
+ * Another process holds the state directory (ERR_STATE_LOCKED), it belongs to another job or a newer version (ERR_STATE_FOREIGN), or it
+ * cannot be made, written or read (ERR_STATE_DIRECTORY).
+ */
 export class StateDirectoryError extends MillraceError {
   constructor(message: string, options: MillraceErrorOptions = {}) {
     super(message, 'ERR_STATE_LOCKED', options)

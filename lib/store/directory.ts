@@ -63,7 +63,10 @@ export async function lockDirectory(directory: string, owner: LockOwner): Promis
 
 async function lockByName(directory: string, holder: Holder, clock: Clock): Promise<DirectoryLock> {
   const { dev, ino } = await stat(directory, { bigint: true })
-  const name = `${process.platform === 'win32' ? '\\\\.\\pipe\\' : '\0'}millrace-${dev}-${ino}`
+  // Filled up to the 108 bytes of a socket address: Node 20 pads a shorter abstract name with zeros, later ones do not, and the two
+  // would not see each other's locks.
+  const word = `millrace-${dev}-${ino}`.padEnd(107, '.')
+  const name = process.platform === 'win32' ? `\\\\.\\pipe\\${word}` : `\0${word}`
   for (let attempt = 0; ; attempt++) {
     const server = await bind(name, holder)
     if (server) {
