@@ -1,7 +1,8 @@
 /** Finds out quickly whether a Docker engine answers, before testcontainers is loaded, and sweeps what runs left there. */
 import { existsSync } from 'node:fs'
 import { request } from 'node:http'
-import { homedir, networkInterfaces } from 'node:os'
+import { createServer } from 'node:net'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { ContainerRuntimeClient } from 'testcontainers'
 import { ProvisionError } from '../../errors.ts'
@@ -31,14 +32,22 @@ export async function findEngine(): Promise<EngineClient> {
   try {
     const { container, info } = await getContainerRuntimeClient()
     const { host } = info.containerRuntime
-    // A machine that is a container itself, with an engine inside, is told the bridge's gateway, which is its own address.
-    const own = Object.values(networkInterfaces()).flatMap((found) => found ?? [])
-    const local = host === 'localhost' || own.some(({ address }) => address === host)
+    // A machine that is a container itself, with an engine inside, is told the bridge's gateway: its own address.
+    const local = host === 'localhost' || (await isOwn(host))
     const { Version } = (await container.dockerode.version()) as { Version: string }
     return { engine: container.dockerode, version: `Docker ${Version}`, host: local ? '127.0.0.1' : host }
   } catch (cause) {
     throw new ProvisionError(`no Docker engine answers (${(cause as Error).message})`, { cause })
   }
+}
+
+/** True for an address of this machine. (The list of interfaces leaves out a bridge without containers; binding tells.) */
+function isOwn(address: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(0, address, () => server.close(() => resolve(true)))
+  })
 }
 
 /** Asks `GET /_ping` where DOCKER_HOST points, else at the usual sockets. TLS and ssh are left to testcontainers. */

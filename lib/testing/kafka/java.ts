@@ -116,5 +116,7 @@ async function layOut(jars: KafkaJars, jvm: string[], options: KafkaOptions): Pr
 
 export const LOGGING = [
   '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
-  '-Dorg.slf4j.simpleLogger.showShortLogName=true'
+  '-Dorg.slf4j.simpleLogger.showShortLogName=true',
+  // Our readiness check asks every broker for coordinators at once; all but one are told that the topic exists.
+  '-Dorg.slf4j.simpleLogger.log.kafka.server.DefaultAutoTopicCreationManager=error'
 ]
