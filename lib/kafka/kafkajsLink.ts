@@ -33,7 +33,8 @@ export class Link {
   /** True when a request can be written now. */
   get ready(): boolean {
     const connection = this.#broker?.connectionPool.pool[0]
-    return connection?.isConnected() === true && (!connection.sasl || connection.isAuthenticated())
+    if (!connection?.isConnected() || connection.socket?.destroyed) return false
+    return !connection.sasl || connection.isAuthenticated()
   }
 
   /** Connects once for all who wait. @throws what kafkajs throws. */
@@ -106,9 +107,9 @@ export class Link {
             }
           },
           reject: (error) => {
-            reject(this.#lost(api, error, written))
             // After a time-out the stream may be stuck for good; whoever repeats the request must not queue up behind it.
             if (error.name === 'KafkaJSRequestTimeoutError') connection.socket?.destroy()
+            reject(this.#lost(api, error, written))
           }
         },
         expectResponse: true,
