@@ -42,7 +42,7 @@ export function crashCases(name: string, open: () => Promise<{ transport: Transp
     before(async () => {
       side = await open()
     })
-    after(() => side.close())
+    after(() => side?.close())
 
     const begin = async (guarantee: Guarantee): Promise<void> => {
       job = new Job(side.transport, guarantee)

@@ -40,7 +40,7 @@ export class Job {
   readonly guarantee: Guarantee
   readonly #transport: Transport
   readonly #directories: string[] = []
-  readonly #readers: { source: RoutedReader; restore: RoutedReader }
+  readonly #readers: RoutedReader[] = []
   readonly #errors: unknown[] = []
   #group: Group | undefined
   #meta: GroupMeta | undefined
@@ -50,9 +50,14 @@ export class Job {
     this.#transport = transport
     this.guarantee = guarantee
     this.id = `crash-${systemClock.now().toString(36)}-${process.pid}-${jobs++}`
-    const reader = (lane: 'source' | 'restore'): RoutedReader =>
-      routedReader(transport, { isolation: 'committed', lane, maxWaitMs: 100 }, (error) => this.#errors.push(error))
-    this.#readers = { source: reader('source'), restore: reader('restore') }
+  }
+
+  /** Each life has its own, as processes have: a zombie must not take its successor's partition out of a shared reader. */
+  #reader(lane: 'source' | 'restore'): RoutedReader {
+    const options = { isolation: 'committed', lane, maxWaitMs: 100 } as const
+    const reader = routedReader(this.#transport, options, (error) => this.#errors.push(error))
+    this.#readers.push(reader)
+    return reader
   }
 
   name(what: string): string {
@@ -94,8 +99,7 @@ export class Job {
 
   async close(): Promise<void> {
     await this.#group?.leave()
-    await this.#readers.source.close()
-    await this.#readers.restore.close()
+    for (const reader of this.#readers) await reader.close()
     for (const directory of this.#directories) rmSync(directory, { recursive: true, force: true })
   }
 
@@ -148,7 +152,7 @@ export class Job {
       applicationId: this.id,
       guarantee: this.guarantee,
       transport: this.#transport,
-      readers: this.#readers,
+      readers: { source: this.#reader('source'), restore: this.#reader('restore') },
       group: () => this.#group,
       partitionCount: () => 1,
       driver: databaseDriver('rocksdb-native'),
