@@ -1,6 +1,6 @@
 /** What the demo shows: a progress bar while it works, a table at the end. On a pipe: a line now and then. */
 import { SingleBar } from 'cli-progress'
-import Table from 'cli-table3'
+import Table, { type TableConstructorOptions } from 'cli-table3'
 import type { Figures } from './expected.ts'
 
 export interface Progress {
@@ -16,7 +16,7 @@ export function progressBar(total: number): Progress {
         const now = Math.floor((done / total) * 10)
         if (now === tenth) return
         tenth = now
-        console.error(`  ${String(Math.round((done / total) * 100)).padStart(3)} %  ${note}`)
+        console.error(`  ${String(Math.round((done / total) * 100)).padStart(3)} %  ${note}`.trimEnd())
       },
       stop() {}
     }
@@ -31,6 +31,19 @@ export function progressBar(total: number): Progress {
   bar.start(total, 0, { note: '' })
   return { update: (done, note) => bar.update(done, { note }), stop: () => bar.stop() }
 }
+
+/** Columns without a box: reads well in a terminal and in a log. */
+const plain = (head: string[]): TableConstructorOptions => ({
+  head,
+  style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
+  chars: Object.fromEntries(EDGES.map((edge) => [edge, ''])) as TableConstructorOptions['chars']
+})
+const EDGES = ['top', 'bottom', 'left', 'mid', 'right', 'middle'].flatMap((part) => [
+  part,
+  `${part}-mid`,
+  `${part}-left`,
+  `${part}-right`
+])
 
 export function table(figures: Figures, names: Map<string, string>): string {
   const airports = new Map<
@@ -56,10 +69,7 @@ export function table(figures: Figures, names: Map<string, string>): string {
     content: value.toLocaleString('en'),
     hAlign: 'right'
   })
-  const busiest = new Table({
-    head: ['airport', 'flights', 'late > 15 min', 'mean delay', 'worst (min)', 'on'],
-    style: { head: [] }
-  })
+  const busiest = new Table(plain(['airport', 'flights', 'late > 15 min', 'mean delay', 'worst (min)', 'on']))
   for (const [iata, sum] of [...airports].sort((a, b) => b[1].flights - a[1].flights).slice(0, 10)) {
     const late = `${((sum.delayed / sum.flights) * 100).toFixed(1)} %`
     const mean = `${(sum.minutes / sum.flights).toFixed(1)} min`
@@ -72,7 +82,7 @@ export function table(figures: Figures, names: Map<string, string>): string {
       sum.worstDay
     ])
   }
-  const states = new Table({ head: ['state', 'flights', 'minutes of delay', 'miles flown'], style: { head: [] } })
+  const states = new Table(plain(['state', 'flights', 'minutes of delay', 'miles flown']))
   for (const [state, sum] of [...figures.states].sort((a, b) => b[1].flights - a[1].flights).slice(0, 8)) {
     states.push([state, n(sum.flights), n(sum.minutes), n(sum.miles)])
   }
