@@ -10,6 +10,7 @@ export {
   type ProcessOptions,
   type Processor,
   type ProcessorContext,
+  type RepartitionOptions,
   type SerdeOptions,
   type StoreDefinition,
   type StoreOptions,

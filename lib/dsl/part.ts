@@ -5,7 +5,7 @@ import type { Serde } from '../record.ts'
 import { json } from '../serde/json.ts'
 import type { Topology } from '../topology/graph.ts'
 import { callSite, deriveName } from '../topology/names.ts'
-import type { Operator } from '../topology/node.ts'
+import type { Operator, SinkNode } from '../topology/node.ts'
 
 /** A place in the graph that records of one type come out of. */
 export interface Part<K, V> {
@@ -67,27 +67,44 @@ export function keySerde<K>(part: Part<K, unknown>, given: Serde<K> | undefined,
 export const valueSerde = <V>(part: Part<unknown, V>, given: Serde<V> | undefined): Serde<V> =>
   given ?? part.value ?? json<V>()
 
+export interface RepartitionParts<K, V> {
+  readonly name?: string | undefined
+  readonly key?: Serde<K> | undefined
+  readonly value?: Serde<V> | undefined
+}
+
 const repartitioned = new WeakMap<Topology, Map<string, Part<unknown, unknown>>>() // by parent node and name
 
 /** The same records behind an internal topic, in the partitions of their present keys. Used twice, it is one topic. */
-export function repartition<K, V>(
-  part: Part<K, V>,
-  options: { name?: string | undefined; key?: Serde<K> | undefined; value?: Serde<V> | undefined },
-  what: string
-): Part<K, V> {
+export function repartition<K, V>(part: Part<K, V>, options: RepartitionParts<K, V>, what: string): Part<K, V> {
   const { graph } = part
   const known = repartitioned.get(graph) ?? new Map<string, Part<unknown, unknown>>()
   repartitioned.set(graph, known)
   const id = `${part.node} ${options.name ?? ''}`
   const made = known.get(id)
   if (made) return made as Part<K, V>
-  const key = keySerde(part, options.key, what)
-  const value = valueSerde(part, options.value)
-  const name = stateName(part, 'by', options.name)
-  const guard = `${name}-repartition-keys`
-  graph.addProcessor({ name: guard, parents: [part.node], create: () => new RepartitionOperator(key), keepsKey: true })
-  const node = graph.addRepartition({ name, parent: guard, key, value })
-  const result: Part<K, V> = { graph, node, anchor: name, key, value, rekeyed: false }
+  const result = through(part, options, 'by', what)
   known.set(id, result as unknown as Part<unknown, unknown>)
   return result
+}
+
+/** A new internal topic, whatever was made before. @param suffix of the derived name */
+export function through<K, V>(
+  part: Part<K, V>,
+  options: RepartitionParts<K, V> & {
+    readonly partitions?: number | undefined
+    readonly partitioner?: SinkNode['partitioner'] | undefined
+  },
+  suffix: string,
+  what: string
+): Part<K, V> {
+  const { graph } = part
+  const { partitions, partitioner } = options
+  const key = keySerde(part, options.key, what)
+  const value = valueSerde(part, options.value)
+  const name = stateName(part, suffix, options.name)
+  const guard = `${name}-repartition-keys`
+  graph.addProcessor({ name: guard, parents: [part.node], create: () => new RepartitionOperator(key), keepsKey: true })
+  const node = graph.addRepartition({ name, parent: guard, key, value, partitions, partitioner })
+  return { graph, node, anchor: name, key, value, rekeyed: false }
 }

@@ -19,7 +19,7 @@ import type { MaybePromise } from '../store/port.ts'
 import { callSite, deriveName } from '../topology/names.ts'
 import type { SinkNode } from '../topology/node.ts'
 import { Grouped } from './grouped.ts'
-import { keySerde, type Part, repartition, step } from './part.ts'
+import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
 import type { StoreDefinition } from './store.ts'
 import { addTable, type Table, type TableOptions } from './table.ts'
 import type { Target, Topic } from './topic.ts'
@@ -34,6 +34,16 @@ export interface SerdeOptions<K, V> extends NodeOptions {
   readonly key?: Serde<K>
   /** Default: the stream's, or json(). */
   readonly value?: Serde<V>
+}
+
+export interface RepartitionOptions<K, V> extends SerdeOptions<K, V> {
+  /** Partitions of the topic, at least 1. Default: those of the topics it is joined with, else the highest count upstream. */
+  readonly partitions?: number
+  /**
+   * The partition of a record, 0 to partitions − 1. Default: murmur2 of the key's bytes, as in the JVM. Streams and tables that are joined
+   * must agree on it, which cannot be checked.
+   */
+  readonly partitioner?: (record: StreamRecord<NonNullable<K>, V>, partitions: number) => number
 }
 
 /** The store faces of a tuple of definitions, by name. */
@@ -219,6 +229,19 @@ export class Stream<K, V> {
   }
 
   /**
+   * The records again, from an internal topic `<app>-<name>-repartition`: in the partitions of their keys, in a sub-topology of its own.
+   * Null keys are dropped, null values pass. Each call is a topic of its own.
+   * @throws TopologyError ERR_TOPOLOGY_SERDE without a serde of a changed key, ERR_TOPOLOGY_PARTITIONS for a count that cannot be
+   * @example stream.repartition({ name: 'spread', partitions: 12 })
+   */
+  repartition(options: RepartitionOptions<K, V> = {}): Stream<NonNullable<K>, V> {
+    return new Stream<K, V>(through(this.part, options, 'spread', 'repartition()')) as unknown as Stream<
+      NonNullable<K>,
+      V
+    >
+  }
+
+  /**
    * Joins each record with the row of the table that has its key now; records without a row are left out. Topics must have equal
    * partition counts (checked at start).
    * @example stream.join(airports, (flight, airport) => ({ ...flight, state: airport.state }))
@@ -334,11 +357,7 @@ export class Stream<K, V> {
   }
 
   /** Behind a repartition topic if the key was changed; with the given serdes in any case. */
-  #settled<K3, V3>(
-    part: Part<K3, V3>,
-    options: { name?: string | undefined; key?: Serde<K3> | undefined; value?: Serde<V3> | undefined },
-    what: string
-  ): Part<K3, V3> {
+  #settled<K3, V3>(part: Part<K3, V3>, options: RepartitionParts<K3, V3>, what: string): Part<K3, V3> {
     if (part.rekeyed) return repartition(part, options, what)
     return { ...part, key: options.key ?? part.key, value: options.value ?? part.value }
   }

@@ -25,7 +25,9 @@ export interface RepartitionDraft {
   readonly key: Serde<any>
   // biome-ignore lint/suspicious/noExplicitAny: as above
   readonly value: Serde<any>
+  /** Enforced count. Default: that of the topics it is joined with, else the highest upstream. */
   readonly partitions?: number | undefined
+  readonly partitioner?: SinkNode['partitioner'] | undefined
 }
 
 interface Placed<T> {
@@ -105,6 +107,7 @@ export class Topology implements Buildable {
    * Ends the part above `parent` in an internal topic and starts a new one behind it. Its nodes are `<name>-repartition` (source)
    * and `<name>-repartition-sink`.
    * @returns the name of the new source node
+   * @throws TopologyError when the name is taken, the parent is unknown or a sink, or the count is no whole number of at least 1
    */
   addRepartition(draft: RepartitionDraft): string {
     const place = callSite()
@@ -113,8 +116,16 @@ export class Topology implements Buildable {
     if (this.#repartitions.has(source))
       throw duplicate('repartition', draft.name, this.#nodes.get(source)!.place, place)
     this.#checkParents(source, [draft.parent])
-    const { key, value } = draft
-    this.#add({ kind: 'sink', name: `${source}-sink`, parents: [draft.parent], topic: source, key, value })
+    const { key, value, partitions, partitioner } = draft
+    if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
+      throw new TopologyError(
+        `The repartition topic "${draft.name}" (${place}) asks for ${partitions} partitions: it must be a whole number of at least 1. Leave it out to let it follow from the topics around it.`,
+        { code: 'ERR_TOPOLOGY_PARTITIONS', details: { name: draft.name, partitions } }
+      )
+    }
+    const name = `${source}-sink`
+    const way = partitioner ? { partitioner } : {}
+    this.#add({ kind: 'sink', name, parents: [draft.parent], topic: source, key, value, ...way })
     this.#add({ kind: 'source', name: source, topics: [source], key, value })
     this.#repartitions.set(source, draft)
     return source

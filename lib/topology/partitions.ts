@@ -143,14 +143,31 @@ function checkCopartitions(
   for (const { node, topics } of built.copartitioned) {
     if (new Set(topics.map((t) => known.get(t))).size <= 1) continue
     const listed = topics.map((t) => `${t} (${known.get(t)})`).join(', ')
-    const enforced = topics.filter((t) => repartitions.get(t)?.partitions !== undefined)
-    const mend =
-      enforced.length > 0
-        ? `Ask for the same count in repartition(), or leave the count out.`
-        : `Create them with equal counts, or call repartition() on one side before "${node}".`
+    const mend = mendOf(node, topics, repartitions, known)
     throw new TopicError(
       `"${node}" joins topics with different partition counts: ${listed}. Equal keys would lie in different tasks. ${mend}`,
       { code: 'ERR_COPARTITION', details: { node, counts: Object.fromEntries(topics.map((t) => [t, known.get(t)!])) } }
     )
   }
+}
+
+/** What makes the counts equal; the topics of the user's own decide whether repartition() is the fault or the mend. */
+function mendOf(
+  node: string,
+  topics: readonly string[],
+  repartitions: ReadonlyMap<string, RepartitionTopic>,
+  known: ReadonlyMap<string, number>
+): string {
+  const external = new Set(topics.filter((t) => !repartitions.has(t)).map((t) => known.get(t)!))
+  if (external.size > 1) {
+    return (
+      `Create them with equal counts, or put repartition() in front of "${node}": the stream then takes the table's count. ` +
+      `If the table comes from several topics, make it by stream(…).repartition().toTable().`
+    )
+  }
+  const enforced = topics.filter((t) => repartitions.get(t)?.partitions !== undefined).join(', ')
+  const [count] = external
+  return count === undefined
+    ? `Ask for the same count in each repartition() (${enforced}), or in one only: the others then take it.`
+    : `Ask for ${count} partitions in repartition() (${enforced}), or leave the count out: then it follows from the other topics.`
 }

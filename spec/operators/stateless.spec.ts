@@ -130,6 +130,21 @@ describe('stateless operators', () => {
     expect(() => t.stream(flights).split({ 7: () => true })).to.throw(TopologyError, 'moves such names')
   })
 
+  it('repartition passes records with their time and headers, drops null keys, passes null values', async () => {
+    const headers: Headers = [['trace', Buffer.from('7')]]
+    const t = topology()
+    t.stream(lines).repartition({ name: 'spread' }).to(texts)
+    const d = await drive(t)
+    await d.send(lines, 'a', 'x', { timestamp: 7, headers })
+    await d.send(lines, null, 'y')
+    await d.send(lines, 'b', null, { timestamp: 8 })
+    expect(d.output(texts)).to.deep.equal([
+      { topic: 'texts', key: 'a', value: 'x', timestamp: 7, headers },
+      { topic: 'texts', key: 'b', value: null, timestamp: 8, headers: [] }
+    ])
+    expect(d.dropped).to.deep.equal(['null-key'])
+  })
+
   it('to() chooses a topic per record when given a function', async () => {
     const t = topology()
     t.stream(flights).to(({ value }) => `from-${value.origin}`)

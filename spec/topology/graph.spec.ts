@@ -84,11 +84,24 @@ describe('a topology refuses', () => {
     refused('ERR_TOPOLOGY_EMPTY', () => topology().build('app'))
   })
 
+  it('a partition count that cannot be', () => {
+    for (const partitions of [0, -1, 1.5, Number.NaN]) {
+      const error = refused('ERR_TOPOLOGY_PARTITIONS', () => topology().stream(flights).repartition({ partitions }))
+      expect(error.message).to.contain(`asks for ${partitions} partitions`)
+    }
+    refused('ERR_TOPOLOGY_DUPLICATE', () => {
+      const s = topology().stream(flights)
+      s.repartition({ name: 'twice' })
+      s.repartition({ name: 'twice' })
+    })
+  })
+
   it('a changed key without a serde where it must be written, and says where it was changed', () => {
     const t = topology()
     const moved = t.stream(flights).selectKey(({ value }) => value.origin, { name: 'by-origin' })
     const error = refused('ERR_TOPOLOGY_SERDE', () => moved.groupByKey())
     expect(error.message).to.contain('"by-origin"').and.contain('{ key: string() }')
+    refused('ERR_TOPOLOGY_SERDE', () => moved.repartition())
     refused('ERR_TOPOLOGY_SERDE', () => moved.to('x'))
     refused('ERR_TOPOLOGY_SERDE', () =>
       t
@@ -130,6 +143,27 @@ describe('a topology gives', () => {
       'app-flights-by-count-changelog'
     ])
     expect(names(true)).to.deep.equal(names(false))
+  })
+
+  it('one topic per repartition(), none behind it, and its partitioner to the sink', () => {
+    const t = topology()
+    const partitioner = () => 0
+    const moved = t
+      .stream(flights)
+      .selectKey(({ value }) => value.origin, { key: string() })
+      .repartition({ name: 'by-origin', partitions: 6, partitioner })
+    moved.groupByKey().count({ name: 'n' })
+    moved.join(t.table(airports, { name: 'airports' }), (f) => f).to('out', { value: json() })
+    moved.repartition()
+    moved.repartition()
+    const { internalTopics, subtopologies } = t.build('app')
+    expect(internalTopics.repartition.map(({ topic, partitions }) => [topic, partitions])).to.deep.equal([
+      ['app-by-origin-repartition', 6],
+      ['app-by-origin-spread-repartition', undefined],
+      ['app-by-origin-spread-2-repartition', undefined]
+    ])
+    const sink = subtopologies[0]!.nodes.find((n) => n.kind === 'sink')
+    expect(sink).to.include({ topic: 'app-by-origin-repartition', partitioner })
   })
 
   it('a warning for each store and repartition without a name of its own', () => {

@@ -93,6 +93,75 @@ describe('partitions', () => {
     expect(resolved.partitions('app-joined-input-repartition')).to.equal(8)
   })
 
+  it('repartition() takes the count of what it is joined with, else the highest upstream, unless it asks for one', () => {
+    const build = (partitions?: number) => {
+      const t = topology()
+      t.stream(topicOf('a'))
+        .repartition({ name: 'spread', ...(partitions === undefined ? {} : { partitions }) })
+        .groupByKey()
+        .count({ name: 'n' })
+      return resolvePartitions(t.build('app'), counts({ a: 3 }))
+    }
+    expect([build().tasks(0), build().tasks(1)]).to.deep.equal([3, 3])
+    expect([build(8).tasks(0), build(8).tasks(1)]).to.deep.equal([3, 8])
+    expect(build(8).internal.map((s) => [s.topic, s.partitions])).to.deep.equal([
+      ['app-spread-repartition', 8],
+      ['app-n-changelog', 8]
+    ])
+  })
+
+  describe('what ERR_COPARTITION advises works', () => {
+    const two = (stream: number | null | undefined, table: number | null | undefined) => {
+      const t = topology()
+      const spread = (name: string, count: number | null | undefined) => {
+        const s = t.stream(topicOf(name))
+        if (count === undefined) return s // as the topic is
+        return s.repartition({ name: `${name}-moved`, ...(count === null ? {} : { partitions: count }) })
+      }
+      spread('flights', stream)
+        .join(spread('airports', table).toTable({ name: 'airports' }), (f) => f, { name: 'departures' })
+        .to('out', { value: string() })
+      return resolvePartitions(t.build('app'), counts({ flights: 4, airports: 3 }))
+    }
+
+    it('repartition() in front of the join, when topics of the user differ', () => {
+      const { message } = refused(() => two(undefined, undefined), 'ERR_COPARTITION')
+      expect(message).to.contain('flights (4), airports (3)').and.contain('repartition() in front of "departures"')
+      expect(two(null, undefined).partitions('app-flights-moved-repartition')).to.equal(3)
+    })
+
+    it('the count that is named, or none, when repartition() asks for another than a topic of the user has', () => {
+      const { message } = refused(() => two(5, undefined), 'ERR_COPARTITION')
+      expect(message).to.contain('app-flights-moved-repartition (5), airports (3)')
+      expect(message).to.contain('Ask for 3 partitions in repartition() (app-flights-moved-repartition)')
+      expect(two(3, undefined).tasks(1)).to.equal(3)
+      expect(two(null, undefined).tasks(1)).to.equal(3)
+    })
+
+    it('one count in both, or in one, when two repartition() ask for different ones', () => {
+      const { message } = refused(() => two(5, 6), 'ERR_COPARTITION')
+      expect(message).to.contain('app-flights-moved-repartition (5), app-airports-moved-repartition (6)')
+      expect(message).to.contain('same count in each repartition()')
+      expect(two(6, 6).partitions('app-flights-moved-repartition')).to.equal(6)
+      expect(two(null, 6).partitions('app-flights-moved-repartition')).to.equal(6)
+      expect(two(5, null).partitions('app-airports-moved-repartition')).to.equal(5)
+    })
+
+    it('stream().repartition().toTable(), when the table comes from topics that differ', () => {
+      const build = (moved: boolean) => {
+        const t = topology()
+        const both = t.stream(topicOf('flights')).merge(t.stream(topicOf('airports')))
+        t.stream(topicOf('other'))
+          .join((moved ? both.repartition({ name: 'both' }) : both).toTable({ name: 'table' }), (f) => f, { name: 'j' })
+          .to('out', { value: string() })
+        return resolvePartitions(t.build('app'), counts({ flights: 4, airports: 3, other: 2 }))
+      }
+      const { message } = refused(() => build(false), 'ERR_COPARTITION')
+      expect(message).to.contain('other (2), flights (4), airports (3)').and.contain('repartition().toTable()')
+      expect(build(true).partitions('app-both-repartition')).to.equal(2)
+    })
+  })
+
   it('a missing source topic is named, with the nearest that exists', () => {
     const error = refused(() => resolvePartitions(joined(), counts({ flight: 4, airports: 4 })), 'ERR_MISSING_TOPIC')
     expect(error.message).to.contain('"flights" (did you mean "flight"?)')
