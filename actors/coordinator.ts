@@ -290,6 +290,8 @@ export const coordinatorMachine = setup({
           })
         },
         { type: 'tell', params: ({ event }) => ({ tasks: event.tasks, type: 'LOST' }) },
+        // Without a membership the runtime is not healthy, although nothing of it is broken.
+        assign({ rebalancing: true }),
         { type: 'unassign', params: ({ event }) => ({ tasks: event.tasks }) }
       ]
     },

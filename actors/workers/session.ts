@@ -229,6 +229,8 @@ export class Errors {
   readonly remember = (error: unknown): ErrorFacts => {
     const facts = factsOf(error)
     this.#known.set(`${facts.code} ${facts.message}`, error)
+    // Restarts that go on for months have many messages; the cause of an end is always among the last.
+    if (this.#known.size > 100) this.#known.delete(this.#known.keys().next().value!)
     return facts
   }
 

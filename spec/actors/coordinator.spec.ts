@@ -208,6 +208,32 @@ describe('the coordinator', () => {
     expect(book.log.filter((l) => l === 'a 0_1 open')).to.have.length(2)
   })
 
+  it('closes without a commit what it lost with its membership, and opens it again as a new member', async () => {
+    const a = await start('a')
+    await until(() => a.state === 'member.steady')
+    const lost: (readonly string[])[] = []
+    a.on('runtime.rebalanced', (e) => e.lost.length > 0 && lost.push(e.lost))
+    let once = true
+    broker.fault(({ api }) => {
+      if (api !== 'Heartbeat' || !once) return undefined
+      once = false
+      return { answer: { throttleMs: 0, error: 25 } }
+    })
+    await until(() => book.log.filter((l) => l.endsWith('close dirty')).length === 6)
+    await until(() => a.state === 'member.steady' && book.running('a').length === 6)
+    expect(lost.map((tasks) => [...tasks].sort())).to.deep.equal([all])
+    expect(book.log.filter((l) => l.endsWith('close clean'))).to.deep.equal([])
+  })
+
+  it('closes tasks without a commit when they do not drain before the rebalance must go on', async () => {
+    const a = await start('a', { rebalanceTimeout: '400ms' })
+    await until(() => a.state === 'member.steady')
+    for (const task of book.open.values()) task.drain = () => {}
+    await start('b', { rebalanceTimeout: '400ms' })
+    await steady('a', 'b')
+    expect(book.log.filter((l) => /^a .* close dirty$/.test(l))).to.have.length.at.least(3)
+  })
+
   it('fails as a whole with the error itself when a failure escalates; the other tasks commit first', async () => {
     const a = await start('a')
     await until(() => a.state === 'member.steady')
