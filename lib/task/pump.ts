@@ -20,6 +20,8 @@ const SLICE_MS = 25
 const PREFETCH_ROWS = 4_096
 /** Rows between two looks at the stopwatch, at most; fewer when records are slow. */
 const MAX_CHUNK = 64
+/** A look at the stopwatch that comes later than this is told; less may be the machine's other work. */
+const WARN_MS = 200
 /** Between two warnings about the same task. */
 const WARN_EVERY_MS = 60_000
 
@@ -235,7 +237,7 @@ export class Pump {
       // Aim at about 2 ms between looks: a slow operator is noticed after few records, a fast one pays nothing.
       if (took > 4) {
         this.#chunk = Math.max(1, this.#chunk >> 1)
-        if (took > SLICE_MS * 2) this.#warnSlow(queue, took)
+        if (took > WARN_MS) this.#warnSlow(queue, took)
       } else if (took < 1 && this.#chunk < MAX_CHUNK) this.#chunk <<= 1
       if (after - started > SLICE_MS) {
         this.#sliceOver = true
