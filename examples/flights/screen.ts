@@ -36,7 +36,7 @@ export function progressBar(total: number): Progress {
 const plain = (head: string[]): TableConstructorOptions => ({
   head,
   style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-  chars: Object.fromEntries(EDGES.map((edge) => [edge, ''])) as TableConstructorOptions['chars']
+  chars: Object.fromEntries(EDGES.map((edge) => [edge, ''])) as NonNullable<TableConstructorOptions['chars']>
 })
 const EDGES = ['top', 'bottom', 'left', 'mid', 'right', 'middle'].flatMap((part) => [
   part,

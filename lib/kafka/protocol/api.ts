@@ -7,7 +7,7 @@ export interface TopicPartitions<P> {
   topic: string
   partitions: P[]
 }
-interface ErrorCode {
+export interface ErrorCode {
   /** 0 = none. */
   error: number
 }
