@@ -30,7 +30,7 @@ const words = (s: string): string[] =>
   s
     .replace(/(['"`])\s*\+\s*(['"`])/g, '')
     .replace(/\$\{/g, ' ${')
-    .replace(/\(?[`'"],?/g, '')
+    .replace(/\(?[`'"],?/g, ' ')
     .replace(/[.:,](?=\s|$)/g, '')
     .split(/\s+/)
 
