@@ -30,6 +30,7 @@ export {
   type WindowStoreOptions,
   windowStore
 } from '../lib/dsl/index.ts'
+export { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../lib/embedded/index.ts'
 export {
   ConfigError,
   DecodeError,
@@ -45,6 +46,8 @@ export {
   TransportError,
   UnreachableError
 } from '../lib/errors.ts'
+export { type KafkaWireOptions, kafkaTransport } from '../lib/kafka/kafkajs.ts'
+export type { Transport } from '../lib/kafka/port.ts'
 export type { MillraceOptions } from '../lib/options/options.ts'
 export type { Headers, Serde, Tp } from '../lib/record.ts'
 export { StreamRecord } from '../lib/record.ts'
