@@ -244,7 +244,7 @@ export class Stream<K, V> {
   /**
    * Joins each record with the row of the table that has its key now; records without a row are left out. Topics must have equal
    * partition counts (checked at start).
-   * @example stream.join(airports, (flight, airport) => ({ ...flight, state: airport.state }))
+   * @example stream.join(t.table(airports), (flight, airport) => ({ ...flight, state: airport.state }))
    */
   join<T, V2>(
     table: Table<NonNullable<K>, T>,
@@ -279,9 +279,13 @@ export class Stream<K, V> {
   /**
    * Runs a processor of yours: a function, or `{ create }` that gives a new `{ init, process, close }` for each task.
    * @example
-   * stream.process((record, context) => {
-   *   const store = context.store('totals') …
-   * }, { stores: [totals], value: json<Total>() })
+   * const totals = keyValueStore('totals', { key: string(), value: long() })
+   * stream.process(async ({ key, value }, context) => {
+   *   const store = context.store('totals')
+   *   const total = ((await store.get(key)) ?? 0) + value.delay
+   *   await store.put(key, total)
+   *   await context.forward({ key, value: total })
+   * }, { stores: [totals], value: long() })
    */
   process<K2 = K, V2 = V, const S extends readonly StoreDefinition<string, unknown>[] = []>(
     processor:

@@ -30,7 +30,7 @@ function whole(what: string, duration: Duration, least: number): number {
 /**
  * Windows [start, start + size) side by side, aligned to the epoch: every record is in exactly one.
  * @throws TopologyError ERR_TOPOLOGY_WINDOW when a duration cannot work
- * @example tumbling('5m', { grace: '30s' })
+ * @example tumbling('5m', { grace: '30s' }) // → { size: 300_000, advance: 300_000, grace: 30_000 }
  */
 export function tumbling(size: Duration, { grace = 0 }: WindowOptions = {}): TimeWindows {
   const sizeMs = whole('size of tumbling windows', size, 1)
@@ -40,7 +40,7 @@ export function tumbling(size: Duration, { grace = 0 }: WindowOptions = {}): Tim
 /**
  * Windows [start, start + size), a new one every `advance`: they overlap, a record is in size / advance of them.
  * @throws TopologyError ERR_TOPOLOGY_WINDOW when a duration cannot work, or the advance is above the size
- * @example hopping('1h', { advance: '5m', grace: '30s' })
+ * @example hopping('1h', { advance: '5m' }) // → { size: 3_600_000, advance: 300_000, grace: 0 }
  */
 export function hopping(size: Duration, options: WindowOptions & { readonly advance: Duration }): TimeWindows {
   const sizeMs = whole('size of hopping windows', size, 1)

@@ -6,7 +6,13 @@ import type { Serde } from '../record.ts'
  * A serde from two functions. Null never reaches it. `decode` gets a range of a large buffer and must not keep a view into it.
  * What it throws arrives as EncodeError or DecodeError with the thrown value as cause.
  * @throws ConfigError when a part is missing.
- * @example serde<Date>({ name: 'date', encode: (d) => Buffer.from(d.toISOString()), decode: (b, s, e) => new Date(b.toString('latin1', s, e)) })
+ * @example
+ * const date = serde<Date>({
+ *   name: 'date',
+ *   encode: (value) => Buffer.from(value.toISOString()),
+ *   decode: (bytes, start, end) => new Date(bytes.toString('latin1', start, end))
+ * })
+ * date.encode(new Date(0)).toString() // → '1970-01-01T00:00:00.000Z'
  */
 export function serde<T>(parts: Serde<T>): Serde<T> {
   if (typeof parts?.encode !== 'function' || typeof parts.decode !== 'function' || !parts.name) {

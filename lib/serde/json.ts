@@ -51,7 +51,7 @@ const JSON_SERDE: Serde<any> = {
  * what the schema gives is the value.
  * @throws EncodeError for undefined, functions, BigInt, cycles, NaN, and for Map or Set, which JSON would empty silently.
  * @throws DecodeError for text that is no JSON, or that the schema refuses.
- * @example json<Flight>()
+ * @example json<{ delay: number }>().encode({ delay: 12 }).toString() // → '{"delay":12}'
  * @example json(z.object({ delay: z.number() }))
  */
 export function json<T = unknown>(schema?: StandardSchema<T>): Serde<T> {

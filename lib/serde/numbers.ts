@@ -71,7 +71,11 @@ const DOUBLE: Serde<number> = {
 
 /** A whole number of 32 bits, as Java's IntegerSerializer. @throws EncodeError, DecodeError out of range or of another size. */
 export const int = (): Serde<number> => INT
-/** A whole number of 64 bits, as Java's LongSerializer; only what a number holds exactly (±(2^53 − 1)). @throws EncodeError, DecodeError beyond. */
+/**
+ * A whole number of 64 bits, as Java's LongSerializer; only what a number holds exactly (±(2^53 − 1)).
+ * @throws EncodeError, DecodeError beyond
+ * @example long().encode(-2).toString('hex') // → 'fffffffffffffffe'
+ */
 export const long = (): Serde<number> => LONG
 /** A floating-point number, as Java's DoubleSerializer; NaN and infinities included. @throws EncodeError, DecodeError. */
 export const double = (): Serde<number> => DOUBLE

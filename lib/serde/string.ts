@@ -20,6 +20,7 @@ const STRING: Serde<string> = {
 /**
  * UTF-8 text. Always the same object, so that keys of two topics compare as bytes.
  * @throws EncodeError when the value is no string.
+ * @example string().encode('é').toString('hex') // → 'c3a9'
  * @example topic('flights', { key: string(), value: json<Flight>() })
  */
 export const string = (): Serde<string> => STRING

@@ -24,6 +24,7 @@ const cache = new WeakMap<Serde<unknown>, Map<number, WindowedSerde<unknown>>>()
  * The same inner serde and size give the same object.
  * @param size the size of the windows, in ms or as '5m'
  * @throws ConfigError when the size is not above 0; DecodeError when the bytes are shorter than a start.
+ * @example windowed(string(), '1d').encode({ key: 'a', start: 2, end: 86_400_002 }).toString('hex') // → '610000000000000002'
  * @example topic('delays', { key: windowed(string(), '1d'), value: json<Delay>() })
  */
 export function windowed<K>(inner: Serde<K>, size: Duration): WindowedSerde<K> {
