@@ -35,6 +35,7 @@ export function step(part: Part<unknown, unknown>, what: string, options: StepOp
     name,
     parents: [part.node],
     stores: options.stores ?? [],
+    what,
     create,
     keepsKey: options.keepsKey ?? false
   })
@@ -104,7 +105,13 @@ export function through<K, V>(
   const value = valueSerde(part, options.value)
   const name = stateName(part, suffix, options.name)
   const guard = `${name}-repartition-keys`
-  graph.addProcessor({ name: guard, parents: [part.node], create: () => new RepartitionOperator(key), keepsKey: true })
+  graph.addProcessor({
+    name: guard,
+    parents: [part.node],
+    what: 'drop null keys',
+    create: () => new RepartitionOperator(key),
+    keepsKey: true
+  })
   const node = graph.addRepartition({ name, parent: guard, key, value, partitions, partitioner })
   return { graph, node, anchor: name, key, value, rekeyed: false }
 }

@@ -155,7 +155,13 @@ export class Stream<K, V> {
       )
     }
     const name = options.name ?? deriveName(mine.anchor, 'merge', (n) => graph.hasName(n))
-    graph.addProcessor({ name, parents: [mine.node, theirs.node], create: () => new MergeOperator(), keepsKey: true })
+    graph.addProcessor({
+      name,
+      parents: [mine.node, theirs.node],
+      what: 'merge',
+      create: () => new MergeOperator(),
+      keepsKey: true
+    })
     return new Stream<K | K2, V | V2>({
       graph,
       node: name,
@@ -200,7 +206,13 @@ export class Stream<K, V> {
     const streams: Record<string, Stream<K, V>> = {}
     for (const [branch, predicate] of wanted) {
       const child = `${node}-${branch}`
-      graph.addProcessor({ name: child, parents: [node], create: () => new MergeOperator(), keepsKey: true })
+      graph.addProcessor({
+        name: child,
+        parents: [node],
+        what: 'branch',
+        create: () => new MergeOperator(),
+        keepsKey: true
+      })
       list.push({ child, wanted: predicate })
       streams[branch] = this.#same(child)
     }

@@ -2,44 +2,93 @@
 
 import type { StoreSpec } from '../store/port.ts'
 import type { BuiltTopology } from './built.ts'
-import type { Node, SubTopology } from './node.ts'
+import type { Node, ProcessorNode, SubTopology } from './node.ts'
 
 /**
- * One block per sub-topology: what it reads, its stores with their changelogs, its nodes in order with arrows to their children,
- * and the internal topics it shares with others.
+ * One block per sub-topology: its stores with their changelogs, then a tree from each topic it reads to the topics it writes. Internal
+ * topics name the sub-topology at their other end. A node with several parents stands below the first, and is named below the others.
  */
 export function describeTopology(built: BuiltTopology): string {
-  const lines = [`Topology ${built.applicationId}`]
-  const changelogs = new Map(built.internalTopics.changelogs.map((c) => [c.store.name, c.topic]))
-  const internal = new Set(built.internalTopics.repartition.map((r) => r.topic))
-  for (const sub of built.subtopologies) {
-    lines.push('', `Sub-topology ${sub.id}  reads ${sub.sourceTopics.join(', ')}`)
-    for (const store of sub.stores) lines.push(`  store ${storeLine(store, changelogs.get(store.name))}`)
-    for (const node of sub.nodes) {
-      lines.push(`  ${nodeLine(node, internal)}`)
-      for (const child of childrenOf(node, sub)) lines.push(`    → ${child}`)
-    }
+  const { subtopologies: subs, copartitioned } = built
+  const lines = [
+    `Topology ${built.applicationId}: ${subs.length === 1 ? '1 sub-topology' : `${subs.length} sub-topologies`}`
+  ]
+  for (const sub of subs) {
+    const tasks = sub.sourceTopics.length > 1 ? `the largest of ${sub.sourceTopics.length} topics` : sub.sourceTopics[0]
+    lines.push('', `Sub-topology ${sub.id}, a task for each partition of ${tasks}`)
+    for (const store of sub.stores) lines.push(`  ${storeLine(store, built)}`)
+    const shown = new Set<string>()
+    for (const node of sub.nodes) if (node.kind === 'source') tree(node, sub, built, shown, '  ', '  ', lines)
   }
-  for (const { node, topics } of built.copartitioned) {
-    if (topics.length > 1) lines.push('', `Equal partition counts: ${topics.join(', ')}  (for ${node})`)
-  }
+  const together = copartitioned.filter(({ topics }) => topics.length > 1)
+  if (together.length > 0) lines.push('')
+  for (const { node, topics } of together) lines.push(`Equal partition counts: ${topics.join(', ')} (for ${node})`)
   return `${lines.join('\n')}\n`
 }
 
-function nodeLine(node: Node, internal: ReadonlySet<string>): string {
-  const mark = (topic: string): string => (internal.has(topic) ? `${topic} (internal)` : topic)
-  const serdes = (n: { key: { name: string }; value: { name: string } }): string => `[${n.key.name}, ${n.value.name}]`
-  if (node.kind === 'source') return `source ${node.name}  ← ${node.topics.map(mark).join(', ')} ${serdes(node)}`
-  if (node.kind === 'sink') {
-    return `sink ${node.name}  ⇒ ${typeof node.topic === 'string' ? mark(node.topic) : 'a topic chosen per record'} ${serdes(node)}`
+/** @param first in front of the node's own line, `rest` in front of those below it */
+function tree(
+  node: Node,
+  sub: SubTopology,
+  built: BuiltTopology,
+  shown: Set<string>,
+  first: string,
+  rest: string,
+  lines: string[]
+): void {
+  if (shown.has(node.name)) {
+    lines.push(`${first}${node.name}, see above`)
+    return
   }
-  return `node ${node.name}${node.stores.length > 0 ? `  (${node.stores.join(', ')})` : ''}`
+  shown.add(node.name)
+  lines.push(`${first}${nodeText(node, built)}`)
+  const children = sub.nodes.filter((n) => n.kind !== 'source' && n.parents.includes(node.name))
+  for (const [i, child] of children.entries()) {
+    const last = i === children.length - 1
+    tree(child, sub, built, shown, `${rest}${last ? '└ ' : '├ '}`, `${rest}${last ? '  ' : '│ '}`, lines)
+  }
 }
 
-function storeLine(store: StoreSpec, changelog: string | undefined): string {
-  const kind = store.kind === 'window' ? `window ${store.windowMs} ms, kept ${store.retentionMs} ms` : 'key-value'
-  return `${store.name}  ${kind} [${store.key.name}, ${store.value.name}], ${store.caching ? 'cached' : 'not cached'}, ${changelog ? `changelog ${changelog}` : 'no changelog'}`
+function nodeText(node: Node, built: BuiltTopology): string {
+  const serdes = (n: { key: { name: string }; value: { name: string } }): string => `[${n.key.name}, ${n.value.name}]`
+  if (node.kind === 'source') {
+    const topics = node.topics.map((topic) => topic + otherEnd(topic, 'sink', 'from', built))
+    return `${node.name}: from ${topics.join(', ')} ${serdes(node)}`
+  }
+  if (node.kind === 'processor') return processorText(node)
+  if (typeof node.topic !== 'string') return `${node.name}: to a topic chosen per record ${serdes(node)}`
+  return `${node.name}: to ${node.topic}${otherEnd(node.topic, 'source', 'to', built)} ${serdes(node)}`
 }
 
-const childrenOf = (node: Node, sub: SubTopology): string[] =>
-  sub.nodes.filter((n) => n.kind !== 'source' && n.parents.includes(node.name)).map((n) => n.name)
+/** What it does stands behind names that do not say it. */
+function processorText({ name, what, stores }: ProcessorNode): string {
+  const says = what === undefined || name.split('-').some((part) => part === what)
+  const using = stores.length > 0 ? ` (${stores.length > 1 ? 'stores' : 'store'} ${stores.join(', ')})` : ''
+  return `${name}${says ? '' : `: ${what}`}${using}`
+}
+
+/** For an internal topic: which sub-topologies write or read it. */
+function otherEnd(topic: string, kind: 'source' | 'sink', word: string, built: BuiltTopology): string {
+  if (!built.internalTopics.repartition.some((r) => r.topic === topic)) return ''
+  const ends = built.subtopologies.filter((sub) =>
+    sub.nodes.some((n) => n.kind === kind && (n.kind === 'source' ? n.topics.includes(topic) : n.topic === topic))
+  )
+  return ` (internal, ${word} sub-topology ${ends.map((sub) => sub.id).join(', ')})`
+}
+
+function storeLine(store: StoreSpec, built: BuiltTopology): string {
+  const changelog = built.internalTopics.changelogs.find((c) => c.store.name === store.name)?.topic
+  const kind =
+    store.kind === 'window'
+      ? `windows of ${duration(store.windowMs!)}, kept ${duration(store.retentionMs!)} from their start`
+      : 'key-value'
+  const caching = store.caching ? 'cached' : 'not cached'
+  return `store ${store.name}: ${kind} [${store.key.name}, ${store.value.name}], ${caching}, ${changelog ? `changelog ${changelog}` : 'no changelog'}`
+}
+
+/** The largest unit that gives a whole number. */
+function duration(ms: number): string {
+  const units = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000 }
+  for (const [unit, size] of Object.entries(units)) if (ms >= size && ms % size === 0) return `${ms / size}${unit}`
+  return `${ms} ms`
+}

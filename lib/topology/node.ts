@@ -29,6 +29,8 @@ export interface ProcessorNode {
   readonly create: () => Operator
   /** The key that goes in comes out: prefetching may look through this node. */
   readonly keepsKey: boolean
+  /** What it does, in a word, for people: 'join'. */
+  readonly what?: string
 }
 
 export interface SinkNode {

@@ -205,36 +205,49 @@ describe('a topology gives', () => {
       .count({ name: 'days', caching: false })
       .toStream()
       .to(perDay)
-    expect(t.describe('demo')).to.equal(`Topology demo
+    expect(t.describe('demo')).to.equal(`Topology demo: 2 sub-topologies
 
-Sub-topology 0  reads flights
-  source flights-source  ← flights [string, json]
-    → flights-filter
-  node flights-filter
-    → flights-selectKey
-  node flights-selectKey
-    → departures-input-repartition-keys
-  node departures-input-repartition-keys
-    → departures-input-repartition-sink
-  sink departures-input-repartition-sink  ⇒ demo-departures-input-repartition (internal) [string, json]
+Sub-topology 0, a task for each partition of flights
+  flights-source: from flights [string, json]
+  └ flights-filter
+    └ flights-selectKey
+      └ departures-input-repartition-keys: drop null keys
+        └ departures-input-repartition-sink: to demo-departures-input-repartition (internal, to sub-topology 1) [string, json]
 
-Sub-topology 1  reads airports, demo-departures-input-repartition
-  store airports  key-value [string, json], cached, changelog demo-airports-changelog
-  store days  window 86400000 ms, kept 90000000 ms [string, long], not cached, changelog demo-days-changelog
-  source airports-source  ← airports [string, json]
-    → airports
-  node airports  (airports)
-  source departures-input-repartition  ← demo-departures-input-repartition (internal) [string, json]
-    → departures
-  node departures  (airports)
-    → days
-  node days  (days)
-    → days-stream
-  node days-stream
-    → days-to
-  sink days-to  ⇒ per-day [windowed(string, 86400000), long]
+Sub-topology 1, a task for each partition of the largest of 2 topics
+  store airports: key-value [string, json], cached, changelog demo-airports-changelog
+  store days: windows of 1d, kept 25h from their start [string, long], not cached, changelog demo-days-changelog
+  airports-source: from airports [string, json]
+  └ airports: table (store airports)
+  departures-input-repartition: from demo-departures-input-repartition (internal, from sub-topology 0) [string, json]
+  └ departures: join (store airports)
+    └ days: count (store days)
+      └ days-stream
+        └ days-to: to per-day [windowed(string, 86400000), long]
 
-Equal partition counts: demo-departures-input-repartition, airports  (for departures)
+Equal partition counts: demo-departures-input-repartition, airports (for departures)
+`)
+  })
+
+  it('a text that shows branches, nodes with several parents, and topics chosen per record', () => {
+    const t = topology()
+    const { late, rest } = t.stream(flights).split({ late: ({ value }) => value.delay > 0 }, { otherwise: 'rest' })
+    late.merge(rest.peek(() => {})).to(({ value }) => value.origin)
+    const seen = keyValueStore('seen', { key: string(), value: long(), logged: false })
+    late.process(() => {}, { name: 'dedupe', stores: [seen] })
+    expect(t.describe()).to.equal(`Topology app: 1 sub-topology
+
+Sub-topology 0, a task for each partition of flights
+  store seen: key-value [string, long], cached, no changelog
+  flights-source: from flights [string, json]
+  └ flights-split
+    ├ flights-split-late: branch
+    │ ├ flights-merge
+    │ │ └ flights-to: to a topic chosen per record [string, json]
+    │ └ dedupe: process (store seen)
+    └ flights-split-rest: branch
+      └ flights-peek
+        └ flights-merge, see above
 `)
   })
 })
