@@ -1,25 +1,19 @@
 /** The loop as one writes it with kafkajs: eachBatch, one sendBatch for what came, acks from all. */
 import { Kafka, logLevel } from 'kafkajs'
-import { done, job } from './job.ts'
+import { began, job, stopped } from '../harness/side.ts'
 
-const { brokers, input, output, records } = job()
+const { brokers, group, input, output } = job()
 const kafka = new Kafka({ brokers, logLevel: logLevel.ERROR })
-const consumer = kafka.consumer({ groupId: `${output}-group`, maxWaitTimeInMs: 500 })
+const consumer = kafka.consumer({ groupId: group, maxWaitTimeInMs: 500 })
 const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 })
 await Promise.all([consumer.connect(), producer.connect()])
 await consumer.subscribe({ topics: [input], fromBeginning: true })
 
-let copied = 0
-let began = 0
-let finish!: () => void
-const finished = new Promise<void>((resolve) => {
-  finish = resolve
-})
 // The group's rebalance is not what is measured: the clock starts with the first records.
 await consumer.run({
   partitionsConsumedConcurrently: 4,
   eachBatch: async ({ batch }) => {
-    if (began === 0) began = performance.now()
+    began()
     // Its grouping costs the square of a send's size, so 1,000 a send is its best case.
     for (let i = 0; i < batch.messages.length; i += 1_000) {
       const messages = batch.messages.slice(i, i + 1_000).map(({ key, value, timestamp, headers }) => ({
@@ -30,12 +24,9 @@ await consumer.run({
         partition: batch.partition
       }))
       await producer.send({ topic: output, acks: -1, messages })
-      copied += messages.length
     }
-    if (copied >= records) finish()
   }
 })
-await finished
-done({ ms: performance.now() - began })
+await stopped()
 await consumer.disconnect()
 await producer.disconnect()

@@ -1,7 +1,7 @@
-/** The loop on Millrace's Reader and Producer: a queue bounded in bytes between them. */
+/** The floor: a loop on Millrace's Reader and Producer with a queue bounded in bytes between them, and no engine. */
 import { kafkaTransport } from '../../lib/kafka/kafkajs.ts'
 import type { Batch } from '../../lib/kafka/port.ts'
-import { done, job } from './job.ts'
+import { began, job, stopped } from '../harness/side.ts'
 
 const QUEUE_BYTES = 16 << 20
 const PENDING_BYTES = 8 << 20
@@ -26,7 +26,7 @@ const each = (fn: (tp: { topic: string; partition: number }) => void): void => {
   for (let partition = 0; partition < partitions; partition++) fn({ topic: input, partition })
 }
 
-const began = performance.now()
+began()
 each((tp) =>
   reader.add(tp, 0, (batch) => {
     queue.push(batch)
@@ -71,7 +71,7 @@ for (let copied = 0; copied < records; ) {
   await producer.room(PENDING_BYTES)
 }
 await producer.flush()
-done({ ms: performance.now() - began })
+await stopped()
 await reader.close()
 await producer.close()
 await transport.close()
