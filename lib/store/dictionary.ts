@@ -37,7 +37,8 @@ export class Dictionary {
     this.#times = new Map()
     for (const [name, bytes] of entries) {
       const rest = name.slice(1)
-      if (name[0] === 's') this.#ids.set(rest, JSON.parse(bytes.toString()))
+      // 'schema' and 'owner' begin with letters that no prefix has.
+      if (name[0] === 'n') this.#ids.set(rest, JSON.parse(bytes.toString()))
       else if (name[0] === 'p') this.#positions.set(rest, { next: readInt64(bytes, 0), at: readInt64(bytes, 8) })
       else if (name[0] === 't') this.#times.set(rest, bytes.readDoubleBE(0))
     }
@@ -149,7 +150,7 @@ export class Dictionary {
     if (last >= LAST_STORE) throw new RangeError(`A task has room for ${LAST_STORE} stores`)
     const entry = { id: last + 1, kind: spec.kind }
     this.#ids.set(spec.name, entry)
-    batch.put(keyOf(`s${spec.name}`), Buffer.from(JSON.stringify(entry)))
+    batch.put(keyOf(`n${spec.name}`), Buffer.from(JSON.stringify(entry)))
   }
 }
 

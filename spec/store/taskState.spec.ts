@@ -79,6 +79,26 @@ describe('the state of a task', () => {
       await state.close()
     }))
 
+  it('keeps the rows of a store that came later apart from those of the others, and from its own notes', () =>
+    temporary(async (directory) => {
+      await (await openState(directory, driver, ['first'].map(keyValueSpec))).close()
+      const names = ['first', 'second', 'third', 'chema', 'wner']
+      const second = await openState(directory, driver, names.map(keyValueSpec))
+      for (const name of names) {
+        const store = second.store(name)
+        // A key that looks like one of the dictionary's own.
+        store.set(await store.row('schema'), name, 1, NO_HEADERS)
+        await store.flush(undefined)
+      }
+      await second.commit(new Map())
+      await second.close()
+      const third = await openState(directory, driver, names.map(keyValueSpec))
+      const values = await Promise.all(third.stores.map(async (store) => (await store.row('schema')).value))
+      expect(values).to.eql(names)
+      expect(new Set(third.stores.map((store) => store.id)).size).to.equal(names.length)
+      await third.close()
+    }))
+
   it('remembers saved times with the commit and not before', () =>
     temporary(async (directory) => {
       const first = await openState(directory, driver)
