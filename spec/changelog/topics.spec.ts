@@ -15,6 +15,8 @@ describe('internal topics', () => {
       expect(settings['message.timestamp.type']).to.equal('CreateTime')
       expect(settings['message.timestamp.before.max.ms']).to.equal('9223372036854775807')
       expect(settings['message.timestamp.after.max.ms']).to.equal('9223372036854775807')
+      expect(settings['segment.ms'], 'no new file for each week of event time').to.equal('9223372036854775807')
+      expect(settings['segment.bytes']).to.equal('52428800')
     }
   })
 

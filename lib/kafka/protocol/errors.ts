@@ -124,6 +124,7 @@ const MEND: Record<number, string> = {
   29: 'Grant this principal the rights on the topic.',
   30: 'Grant this principal the rights on the group.',
   31: 'Grant this principal the rights on the cluster.',
+  32: "Event times lie further from the broker's clock than the topic allows: set its message.timestamp.after.max.ms or message.timestamp.before.max.ms to 9223372036854775807.",
   35: 'The broker is too old or too new for this request.',
   38: 'There are fewer brokers than replicas asked for.',
   47: 'A newer producer with the same transactional id is at work, or the transaction timed out: release the task, or open it again.',

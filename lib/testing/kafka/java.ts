@@ -97,7 +97,7 @@ async function layOut(jars: KafkaJars, jvm: string[], options: KafkaOptions): Pr
     await writeFile(properties, serverProperties(i + 1, addresses, options.config ?? {}))
     const args = [...jvm, ...LOGGING, '-cp', jars.classPath.join(':'), 'kafka.Kafka', properties]
     nodes.push(
-      new BrokerNode(i + 1, client, nodes, log, (onLine) => localWatchdog(jars.java, args, { folder, onLine }))
+      new BrokerNode(i + 1, client, nodes, log, (onLine) => localWatchdog(jars.java, args, { folder, onLine }), dataDir)
     )
   }
   let stopped: Promise<void> | undefined

@@ -7,6 +7,7 @@ import type { Watchdog } from './watchdog.ts'
 export class BrokerNode implements KafkaNode {
   readonly id: number
   readonly address: string
+  readonly dataDir: string | undefined
   readonly watchdog: Watchdog
   readonly lastLines: string[] = [] // for the error when it ends too early
   #siblings: readonly BrokerNode[]
@@ -18,10 +19,12 @@ export class BrokerNode implements KafkaNode {
     address: string,
     siblings: readonly BrokerNode[],
     log: (line: string) => void,
-    makeWatchdog: (onLine: (line: string) => void) => Watchdog
+    makeWatchdog: (onLine: (line: string) => void) => Watchdog,
+    dataDir?: string
   ) {
     this.id = id
     this.address = address
+    this.dataDir = dataDir
     this.#siblings = siblings
     this.#log = log
     this.watchdog = makeWatchdog((line) => this.#heard(line))

@@ -30,6 +30,8 @@ export interface KafkaNode {
   readonly id: number
   /** `host:port` for clients; stays the same after a restart. */
   readonly address: string
+  /** Where its log lies on this machine; undefined in a container. */
+  readonly dataDir: string | undefined
   /** Ends it at once, as a power cut would. */
   kill(): Promise<void>
   /** Freezes it: connections stay open, nothing answers. */
