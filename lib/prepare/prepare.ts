@@ -58,7 +58,7 @@ export async function prepare({ built, admin, replicationFactor }: PrepareOption
     sourceTopics,
     repartitionTopics: built.internalTopics.repartition.map((t) => t.topic),
     partitionCount: (topic) => resolved.partitions(topic) || (counts.get(topic) ?? 0),
-    warnings: [...built.warnings, ...(await retentionWarnings(admin, sinkTopics))]
+    warnings: [...built.warnings, ...(await retentionWarnings(admin, built, sinkTopics, counts))]
   }
 }
 
@@ -119,16 +119,45 @@ function missingTopics(
   )
 }
 
-/** Output carries the event time of its input: a replay of old data into a topic that deletes by age is deleted as it is written. */
-async function retentionWarnings(admin: Admin, topics: readonly string[]): Promise<string[]> {
-  const settings = await Promise.all(topics.map(async (topic) => ({ topic, config: await admin.describe(topic) })))
+/**
+ * Brokers delete by the event time in the records. Output carries that of its input, so a replay of old data into a topic that deletes by
+ * age is deleted as it is written; internal topics that somebody made by hand, or with other settings, would lose what is still needed.
+ */
+async function retentionWarnings(
+  admin: Admin,
+  built: BuiltTopology,
+  sinks: readonly string[],
+  existing: ReadonlyMap<string, number>
+): Promise<string[]> {
+  const there = ({ topic }: { topic: string }): boolean => existing.has(topic)
+  const consequences = new Map([
+    ...sinks.map((topic) => [topic, OLD_OUTPUT] as const),
+    ...built.internalTopics.repartition.filter(there).map(({ topic }) => [topic, UNREAD_RECORDS] as const),
+    ...built.internalTopics.changelogs.filter(there).map(({ topic }) => [topic, STATE_ROWS] as const)
+  ])
+  const settings = await Promise.all(
+    [...consequences].map(async ([topic, text]) => ({ topic, text, config: await admin.describe(topic) }))
+  )
   return settings
     .filter(({ config }) => config['message.timestamp.type'] !== 'LogAppendTime')
     .filter(({ config }) => (config['cleanup.policy'] ?? 'delete').includes('delete'))
     .filter(({ config }) => Number(config['retention.ms'] ?? -1) >= 0)
     .map(
-      ({ topic, config }) =>
-        `The output topic "${topic}" deletes records whose event time is older than ${Math.round(Number(config['retention.ms']) / 3_600_000)} h ` +
-        `(retention.ms=${config['retention.ms']}). Output of old input would be deleted: set retention.ms=-1 if you replay history.`
+      ({ topic, text, config }) =>
+        `The ${text.kind} topic "${topic}" deletes records whose event time is older than ${Math.round(Number(config['retention.ms']) / 3_600_000)} h ` +
+        `(retention.ms=${config['retention.ms']}). ${text.mend}`
     )
+}
+
+const OLD_OUTPUT = {
+  kind: 'output',
+  mend: 'Output of old input would be deleted: set retention.ms=-1 if you replay history.'
+}
+const UNREAD_RECORDS = {
+  kind: 'repartition',
+  mend: 'Records that are not processed yet would be lost: set retention.ms=-1; Millrace deletes what is committed.'
+}
+const STATE_ROWS = {
+  kind: 'changelog',
+  mend: 'Rows of the state would be lost on the next restore: set cleanup.policy=compact.'
 }

@@ -64,13 +64,15 @@ export interface Seen {
   headers: readonly (readonly [string, string | null])[]
 }
 
-/** Everything a partition holds, read by plain Fetch requests. */
+/** Everything a partition holds from an offset on, read by plain Fetch requests. */
 export async function readAll(
   wire: Wire,
   leader: number,
   topic: string,
   partition = 0,
-  isolation: Isolation = 'committed'
+  isolation: Isolation = 'committed',
+  from = 0,
+  keys: BufferEncoding = 'utf8'
 ): Promise<Seen[]> {
   const lane = wire.lane('spec-reader')
   const ends = await lane.call(leader, 'ListOffsets', {
@@ -79,7 +81,7 @@ export async function readAll(
   })
   const end = ends.topics[0]!.partitions[0]!.offset
   const seen: Seen[] = []
-  for (let offset = 0; offset < end; ) {
+  for (let offset = from; offset < end; ) {
     const answer = await lane.call(leader, 'Fetch', {
       maxWaitMs: 100,
       minBytes: 1,
@@ -95,7 +97,7 @@ export async function readAll(
         seen.push({
           offset: set.offsets[i]!,
           timestamp: set.timestamps[i]!,
-          key: set.key(i)?.toString() ?? null,
+          key: set.key(i)?.toString(keys) ?? null,
           value: set.value(i)?.toString() ?? null,
           headers: set.headers(i).map(([name, value]) => [name, value?.toString() ?? null])
         })
