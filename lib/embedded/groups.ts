@@ -1,5 +1,6 @@
 /** The group coordinator: finds the group a request means, and stores its offsets. */
-import type { ApiMap, TopicPartitions } from '../kafka/protocol/api.ts'
+import { byTopic } from '../kafka/byTopic.ts'
+import type { ApiMap } from '../kafka/protocol/api.ts'
 import {
   GROUP_ID_NOT_FOUND,
   ILLEGAL_GENERATION,
@@ -88,7 +89,7 @@ export class Groups {
     }
     return {
       error: NONE,
-      topics: (topics ?? byTopic(offsets?.all() ?? [])).map(({ topic, partitions }) => ({
+      topics: (topics ?? byTopic(offsets?.all() ?? [], ({ partition }) => partition)).map(({ topic, partitions }) => ({
         topic,
         partitions: partitions.map((p) => one(topic, p))
       }))
@@ -149,10 +150,4 @@ export class Groups {
       }))
     }
   }
-}
-
-function byTopic(tps: readonly { topic: string; partition: number }[]): TopicPartitions<number>[] {
-  const found = new Map<string, number[]>()
-  for (const { topic, partition } of tps) found.set(topic, [...(found.get(topic) ?? []), partition])
-  return [...found].map(([topic, partitions]) => ({ topic, partitions }))
 }

@@ -1,5 +1,6 @@
 /** Topics, their settings, and groups: each call resolves when its effect can be seen. */
 import { TransportError } from '../errors.ts'
+import { byTopic } from './byTopic.ts'
 import type { Cluster } from './cluster.ts'
 import { callCoordinator, firstError, mayRepeat } from './coordinatorCall.ts'
 import { atLeaders } from './offsets.ts'
@@ -7,7 +8,6 @@ import type { Admin, Member, Offset, TopicSpec } from './port.ts'
 import { Code, check, kafkaError } from './protocol/errors.ts'
 import { decodeSubscription } from './protocol/subscription.ts'
 import { retry } from './retry.ts'
-import { byTopic } from './txnProducer.ts'
 
 const PATIENCE_MS = 30_000
 /** For the broker's own work on one request. */

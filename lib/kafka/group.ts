@@ -2,6 +2,7 @@
 import { MillraceError, TransportError } from '../errors.ts'
 import type { Tp } from '../record.ts'
 import { delay } from '../time.ts'
+import { byTopic } from './byTopic.ts'
 import type { Cluster } from './cluster.ts'
 import { minus } from './cooperative.ts'
 import { callCoordinator, firstError, isLost } from './coordinatorCall.ts'
@@ -11,7 +12,6 @@ import type { Group, GroupHandler, GroupMeta, GroupOptions, Offset } from './por
 import type { ApiMap } from './protocol/api.ts'
 import { Code, faultOf, kafkaError } from './protocol/errors.ts'
 import { decodeAssignment, encodeSubscription, type MemberAssignment } from './protocol/subscription.ts'
-import { byTopic } from './txnProducer.ts'
 import type { Lane } from './wire.ts'
 
 export interface MembershipOptions extends GroupOptions {

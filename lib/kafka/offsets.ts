@@ -1,11 +1,11 @@
 /** Where partitions begin and end, and what a group has committed: asked of leaders and coordinators, repeated while they move. */
 import { type Tp, tpKey } from '../record.ts'
+import { byTopic } from './byTopic.ts'
 import type { Cluster } from './cluster.ts'
 import { callCoordinator, firstError, mayRepeat } from './coordinatorCall.ts'
 import type { Offset } from './port.ts'
 import { Code, faultOf, kafkaError } from './protocol/errors.ts'
 import { retry } from './retry.ts'
-import { byTopic } from './txnProducer.ts'
 
 const PATIENCE_MS = 30_000
 /** A transaction that holds offsets back ends by itself after its time-out, which a broker caps; most last milliseconds. */

@@ -58,6 +58,7 @@ export class Sender implements QueueOwner {
   pendingBytes = 0
   /** Something was appended since this was last set to false. */
   touched = false
+  #held = false
   readonly #cluster: Cluster
   readonly #options: SenderOptions
   readonly #pool: BatchPool
@@ -142,6 +143,22 @@ export class Sender implements QueueOwner {
     })
   }
 
+  /** From now on nothing new is sent, only what is under way is brought to its end: a transaction ends. `release` sends the rest. */
+  hold(): void {
+    this.#held = true
+  }
+
+  release(): void {
+    this.#held = false
+    this.touched ||= this.pendingBytes > 0
+    this.#schedule()
+  }
+
+  /** Resolves when nothing is under way, or the producer has failed. Only while held is that a state that lasts. */
+  async idle(): Promise<void> {
+    while (!this.#failure && this.#underWay()) await new Promise<void>((resolve) => this.#settled.push(resolve))
+  }
+
   /** Forgets what was not sent and waits until nothing is under way (sequence numbers must stay without gaps). Never rejects. */
   async drop(): Promise<void> {
     const dropped = new StateError('The records were dropped by an abort before they were sent')
@@ -149,8 +166,8 @@ export class Sender implements QueueOwner {
     this.#open.clear()
     for (const waiter of [...this.#flushes.splice(0), ...this.#rooms.splice(0)]) waiter.reject(dropped)
     for (const queue of this.#waiting) if (!queue.ready) this.#waiting.delete(queue)
-    while (!this.#failure && this.#underWay()) await new Promise<void>((resolve) => this.#settled.push(resolve))
     this.touched = false
+    await this.idle()
   }
 
   /** Ends it: everybody who waits is told, later appends throw. */
@@ -201,6 +218,7 @@ export class Sender implements QueueOwner {
     const strangers: PartitionQueue[] = []
     let wakeAt = Number.POSITIVE_INFINITY
     for (const queue of this.#waiting) {
+      if (this.#held && !queue.flight) continue
       if (queue.retryAt > now) wakeAt = Math.min(wakeAt, queue.retryAt)
       else if (this.#options.admitted && !this.#options.admitted(queue)) strangers.push(queue)
       else {

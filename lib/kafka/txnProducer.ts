@@ -1,11 +1,12 @@
 /** The transactional producer: output, changelog and consumed offsets of one task, all or nothing. */
 import { StateError, TransportError } from '../errors.ts'
+import { byTopic } from './byTopic.ts'
 import type { Cluster } from './cluster.ts'
 import { callCoordinator, firstError } from './coordinatorCall.ts'
 import type { PartitionQueue } from './partitionQueue.ts'
 import type { GroupMeta, Offset, ProducerOptions, TxnProducer } from './port.ts'
 import { checkedBatchBytes } from './producer.ts'
-import type { ApiMap, TopicPartitions } from './protocol/api.ts'
+import type { ApiMap } from './protocol/api.ts'
 import { prepareCodec } from './protocol/compression.ts'
 import { Code } from './protocol/errors.ts'
 import { Sender } from './sender.ts'
@@ -62,6 +63,13 @@ class KafkaTxnProducer implements TxnProducer {
   #added = false
   /** A commit was tried and has not succeeded: whether it took effect is not known, so nothing may follow. */
   #commitTried = false
+  /** Commits and aborts that are at work. */
+  #ends = 0
+  /** Requests that belong to the current transaction: its end waits for them. One that came after the end would open another. */
+  #underWay = new Set<Promise<unknown>>()
+  /** Ends their repeating when the transaction is aborted. */
+  #dropping = new AbortController()
+  readonly #closing = new AbortController()
 
   constructor(
     cluster: Cluster,
@@ -84,7 +92,7 @@ class KafkaTxnProducer implements TxnProducer {
       // Past its time-out the transaction is dead anyway.
       deliveryMs: options.timeoutMs,
       admitted: (queue) => this.#partitions.has(queue),
-      admit: (queues) => this.#addPartitions(queues)
+      admit: (queues) => this.#within(this.#addPartitions(queues))
     })
   }
 
@@ -113,6 +121,15 @@ class KafkaTxnProducer implements TxnProducer {
   }
 
   async sendOffsets(meta: GroupMeta, offsets: Offset[]): Promise<void> {
+    if (this.#ends > 0) {
+      throw new StateError(
+        `Transaction "${this.#id}" is being ended, so no offsets can go into it: await commit or abort before sendOffsets.`
+      )
+    }
+    await this.#within(this.#stage(meta, offsets))
+  }
+
+  async #stage(meta: GroupMeta, offsets: Offset[]): Promise<void> {
     await this.#sender.flush()
     if (offsets.length === 0) return
     const { groupId } = meta
@@ -137,48 +154,89 @@ class KafkaTxnProducer implements TxnProducer {
       request,
       code: (answer) => firstError(answer.topics).code,
       what: `Staging offsets of group "${groupId}" in transaction "${this.#id}"`,
-      timeoutMs: this.#timeoutMs
+      timeoutMs: this.#timeoutMs,
+      signal: this.#dropping.signal
     })
   }
 
+  /** Records appended after the flush belong to the next transaction. */
   async commit(): Promise<void> {
     if (this.#commitTried) throw this.#spent()
     await this.#sender.flush()
-    if (this.#added) {
+    const { signal } = this.#dropping
+    await this.#end(async () => {
+      await this.#sender.idle()
+      await this.#settled()
+      signal.throwIfAborted()
+      if (this.#sender.failure) throw this.#sender.failure
+      if (!this.#added) return
       this.#commitTried = true
-      await this.#end(true)
+      await this.#endTxn(true)
       this.#commitTried = false
-    }
-    this.#clear()
+    })
   }
 
   async abort(): Promise<void> {
     if (this.#commitTried) throw this.#spent()
-    await this.#sender.drop()
-    if (this.#added) await this.#end(false)
-    this.#clear()
+    this.#dropping.abort(new StateError(`Transaction "${this.#id}" was aborted`))
+    await this.#end(async () => {
+      await this.#sender.drop()
+      await this.#settled()
+      if (this.#added) await this.#endTxn(false)
+    })
   }
 
   async close(): Promise<void> {
-    this.#sender.fail(new StateError(`The transactional producer "${this.#id}" is closed: open a new one`))
+    const closed = new StateError(`The transactional producer "${this.#id}" is closed: open a new one`)
+    this.#sender.fail(closed)
+    this.#dropping.abort(closed)
+    this.#closing.abort(closed)
   }
 
-  #clear(): void {
-    this.#partitions.clear()
-    this.#groups.clear()
-    this.#added = false
-    this.#sender.touched = false
+  /** Nothing is sent meanwhile but what is under way; when it is done, the next transaction can begin. */
+  async #end(run: () => Promise<void>): Promise<void> {
+    this.#ends++
+    this.#sender.hold()
+    try {
+      await run()
+      this.#partitions.clear()
+      this.#groups.clear()
+      this.#added = false
+      this.#sender.touched = false
+      if (!this.#closing.signal.aborted) this.#dropping = new AbortController()
+    } finally {
+      if (--this.#ends === 0) this.#sender.release()
+    }
+  }
+
+  #within<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work)
+    const over = (): void => {
+      this.#underWay.delete(work)
+    }
+    work.then(over, over)
+    return work
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
   }
 
   async #addPartitions(queues: PartitionQueue[]): Promise<void> {
-    this.#added = true
+    this.#added = true // even if the answer is lost: then only EndTxn settles it
+    const { signal } = this.#dropping
     const topics = byTopic(queues, (queue) => queue.partition)
-    await this.#call(
-      'AddPartitionsToTxn',
-      { ...this.#txn, topics },
-      (answer) => firstError(answer.topics).code,
-      'Adding partitions to transaction'
-    )
+    try {
+      await this.#call(
+        'AddPartitionsToTxn',
+        { ...this.#txn, topics },
+        (answer) => firstError(answer.topics).code,
+        'Adding partitions to transaction'
+      )
+    } catch (error) {
+      if (signal.aborted) return // nobody waits for it any more, and the producer may go on
+      throw error
+    }
     for (const queue of queues) this.#partitions.add(queue)
   }
 
@@ -187,7 +245,7 @@ class KafkaTxnProducer implements TxnProducer {
    * not. An answer 47 means "fenced" only if no earlier try is in the dark: after a lost one it may equally be that the commit took
    * effect and a successor opened since.
    */
-  async #end(commit: boolean): Promise<void> {
+  async #endTxn(commit: boolean): Promise<void> {
     let lost = false
     try {
       await this.#call(
@@ -195,6 +253,7 @@ class KafkaTxnProducer implements TxnProducer {
         { ...this.#txn, commit },
         (answer) => answer.error,
         commit ? 'Committing transaction' : 'Aborting transaction',
+        this.#closing.signal,
         () => {
           lost = true
         }
@@ -235,6 +294,7 @@ class KafkaTxnProducer implements TxnProducer {
     request: ApiMap[A]['request'],
     code: (answer: ApiMap[A]['response']) => number,
     what: string,
+    signal: AbortSignal = this.#dropping.signal,
     onLost?: () => void
   ): Promise<void> {
     await callCoordinator(this.#cluster, this.#lane, {
@@ -245,21 +305,8 @@ class KafkaTxnProducer implements TxnProducer {
       code,
       what: `${what} "${this.#id}"`,
       timeoutMs: this.#timeoutMs,
+      signal,
       ...(onLost && { onLost })
     })
   }
-}
-
-/** Groups by topic, in order. */
-export function byTopic<T extends { topic: string }, P>(
-  items: readonly T[],
-  pick: (item: T) => P
-): TopicPartitions<P>[] {
-  const topics = new Map<string, P[]>()
-  for (const item of items) {
-    const partitions = topics.get(item.topic)
-    if (partitions) partitions.push(pick(item))
-    else topics.set(item.topic, [pick(item)])
-  }
-  return Array.from(topics, ([topic, partitions]) => ({ topic, partitions }))
 }
