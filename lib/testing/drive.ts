@@ -2,6 +2,7 @@
 
 import type { Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
+import { partitionFor } from '../kafka/partitioner.ts'
 import { type Headers, NO_HEADERS, RecordSet, StreamRecord } from '../record.ts'
 import { cacheBudget } from '../store/cache/budget.ts'
 import { memoryDriver } from '../store/memory.ts'
@@ -13,6 +14,7 @@ import { VirtualClock } from '../time.ts'
 import type { Buildable, BuiltTopology } from '../topology/built.ts'
 import { type InstanceEnv, TopologyInstance } from '../topology/instance.ts'
 import type { RecordContext, SinkNode, SourceNode, SubTopology } from '../topology/node.ts'
+import { type ResolvedPartitions, resolvePartitions } from '../topology/partitions.ts'
 
 export interface DriveOptions {
   /** Wall clock at the start, ms. Default 0. */
@@ -20,12 +22,16 @@ export interface DriveOptions {
   /** False: every update goes on at once. Default true: once per `commit`. */
   readonly cache?: boolean
   readonly applicationId?: string
+  /** Partition counts of source topics. Default 1 each; those of internal topics follow, as in a runtime. */
+  readonly partitions?: Readonly<Record<string, number>>
 }
 
 export interface Sent {
   /** Event time, ms. Default: the wall clock. */
   readonly timestamp?: number
   readonly headers?: Headers
+  /** Default: by the key, as a producer does; a null key goes to partition 0. */
+  readonly partition?: number
 }
 
 /** A record as it stands on a topic, decoded. */
@@ -46,12 +52,14 @@ interface Raw {
   readonly timestamp: number
   readonly headers: Headers
   readonly sink: SinkNode
+  /** Of a topic that the topology reads; else 0. */
+  readonly partition: number
 }
 
 let runs = 0 // keeps the in-memory databases of one process apart
 
 /**
- * A topology with one partition a topic, in memory. Records pass through the same bytes as on a topic; repartition topics, and topics
+ * A topology in memory, with one partition a topic unless more are asked for. Records pass through the same bytes as on a topic; repartition topics, and topics
  * that are written and read, are passed on inside.
  * @example
  * const d = await drive(t, { cache: false })
@@ -61,23 +69,36 @@ let runs = 0 // keeps the in-memory databases of one process apart
 export async function drive(topology: Buildable, options: DriveOptions = {}): Promise<Driver> {
   const built = topology.build(options.applicationId ?? 'drive')
   const clock = new VirtualClock(options.startTime ?? 0)
-  const driver = new Driver(built, clock)
+  const resolved = resolvePartitions(built, sourceCounts(built, options.partitions ?? {}))
+  const driver = new Driver(built, clock, resolved)
   runs++
-  for (const sub of built.subtopologies) {
+  for (const { sub, partition } of tasksOf(built, resolved)) {
+    const taskId = `${sub.id}_${partition}`
     const specs = sub.stores.map((spec): StoreSpec => ({ ...spec, caching: spec.caching && options.cache !== false }))
     const state = await openTaskState({
-      directory: `drive-${runs}/${sub.id}_0`,
+      directory: `drive-${runs}/${taskId}`,
       applicationId: built.applicationId,
-      taskId: `${sub.id}_0`,
+      taskId,
       driver: memoryDriver,
       specs,
       cache: cacheBudget(Number.POSITIVE_INFINITY),
       clock
     })
-    driver.tasks.push(new DrivenTask(sub, state, built, clock, driver))
+    driver.tasks.push(new DrivenTask(sub, partition, state, built, clock, driver))
   }
   return driver
 }
+
+function sourceCounts(built: BuiltTopology, asked: Readonly<Record<string, number>>): Map<string, number> {
+  const internal = new Set(built.internalTopics.repartition.map((r) => r.topic))
+  const topics = built.subtopologies.flatMap((sub) => sub.sourceTopics).filter((topic) => !internal.has(topic))
+  return new Map(topics.map((topic) => [topic, asked[topic] ?? 1]))
+}
+
+const tasksOf = (built: BuiltTopology, resolved: ResolvedPartitions): { sub: SubTopology; partition: number }[] =>
+  built.subtopologies.flatMap((sub) =>
+    Array.from({ length: resolved.tasks(sub.id) }, (_, partition) => ({ sub, partition }))
+  )
 
 /** Made by `drive`. */
 export class Driver {
@@ -86,14 +107,16 @@ export class Driver {
   /** @internal */ readonly tasks: DrivenTask[] = []
   readonly #built: BuiltTopology
   readonly #clock: VirtualClock
+  readonly #partitions: ResolvedPartitions
   readonly #out: Raw[] = [] // not read yet
   readonly #inside: Raw[] = [] // written to topics that the topology reads, not yet passed on
   #offset = 0
 
   /** @internal */
-  constructor(built: BuiltTopology, clock: VirtualClock) {
+  constructor(built: BuiltTopology, clock: VirtualClock, partitions: ResolvedPartitions) {
     this.#built = built
     this.#clock = clock
+    this.#partitions = partitions
   }
 
   /** Gives a record to a source topic and processes it, with everything it causes. */
@@ -102,9 +125,18 @@ export class Driver {
       const known = this.#built.subtopologies.flatMap((sub) => sub.sourceTopics)
       throw new TopologyError(`The topology does not read the topic "${topic.name}". It reads: ${known.join(', ')}.`)
     }
+    const bytes = key === null ? null : topic.key.encode(key)
+    const partitions = this.#partitions.partitions(topic.name)
+    const partition = sent.partition ?? (bytes ? partitionFor(bytes, 0, bytes.length, partitions) : 0)
+    if (!(partition >= 0 && partition < partitions)) {
+      throw new TopologyError(
+        `The topic "${topic.name}" has ${partitions} partitions here, there is no partition ${partition}. Say how many it has: drive(topology, { partitions: { "${topic.name}": … } }).`
+      )
+    }
     await this.#deliver({
       topic: topic.name,
-      key: key === null ? null : topic.key.encode(key),
+      partition,
+      key: bytes,
       value: value === null ? null : topic.value.encode(value),
       timestamp: sent.timestamp ?? this.#clock.now(),
       headers: sent.headers ?? NO_HEADERS
@@ -160,6 +192,11 @@ export class Driver {
   }
 
   /** @internal */
+  partitionsOf(topic: string): number {
+    return this.#partitions.partitions(topic)
+  }
+
+  /** @internal */
   wrote(raw: Raw): void {
     const internal = this.#built.internalTopics.repartition.some((r) => r.topic === raw.topic)
     if (!internal) this.#out.push(raw)
@@ -171,7 +208,7 @@ export class Driver {
   }
 
   async #deliver(raw: Omit<Raw, 'sink'>): Promise<void> {
-    const task = this.tasks.find((t) => t.reads(raw.topic))!
+    const task = this.tasks.find((t) => t.partition === raw.partition && t.reads(raw.topic))!
     await task.process(raw, this.#offset++)
   }
 }
@@ -179,7 +216,7 @@ export class Driver {
 class DrivenTask implements InstanceEnv {
   readonly applicationId: string
   readonly taskId: string
-  readonly partition = 0
+  readonly partition: number
   readonly clock: VirtualClock
   readonly state: TaskState
   readonly #sub: SubTopology
@@ -190,9 +227,17 @@ class DrivenTask implements InstanceEnv {
   #source: RecordContext | undefined
   #partitionTimes = new Map<string, number>()
 
-  constructor(sub: SubTopology, state: TaskState, built: BuiltTopology, clock: VirtualClock, driver: Driver) {
+  constructor(
+    sub: SubTopology,
+    partition: number,
+    state: TaskState,
+    built: BuiltTopology,
+    clock: VirtualClock,
+    driver: Driver
+  ) {
     this.applicationId = built.applicationId
-    this.taskId = `${sub.id}_0`
+    this.taskId = `${sub.id}_${partition}`
+    this.partition = partition
     this.clock = clock
     this.state = state
     this.#sub = sub
@@ -226,7 +271,7 @@ class DrivenTask implements InstanceEnv {
     if (timestamp < 0) return this.drop(node.name, 'negative-timestamp')
     this.#partitionTimes.set(raw.topic, Math.max(before, timestamp))
     this.#time.observe(timestamp)
-    this.#source = { topic: raw.topic, partition: 0, offset }
+    this.#source = { topic: raw.topic, partition: this.partition, offset }
     try {
       await source.prefetch(set, 0, 1)
       await source.process(lazy(set, raw, node, timestamp))
@@ -253,9 +298,13 @@ class DrivenTask implements InstanceEnv {
 
   emit(sink: SinkNode, record: StreamRecord<unknown, unknown>): void {
     const { key, value, timestamp, headers } = record
+    const topic = typeof sink.topic === 'string' ? sink.topic : sink.topic(record)
+    const bytes = key == null ? null : sink.key.encode(key)
+    const count = this.#driver.partitionsOf(topic)
     this.#driver.wrote({
-      topic: typeof sink.topic === 'string' ? sink.topic : sink.topic(record),
-      key: key == null ? null : sink.key.encode(key),
+      topic,
+      partition: count > 1 ? partitionBy(sink, record, bytes, count) : 0,
+      key: bytes,
       value: value === null ? null : sink.value.encode(value),
       timestamp,
       headers,
@@ -295,6 +344,16 @@ class DrivenTask implements InstanceEnv {
   save(node: string, slot: string, value: number): void {
     this.state.setTime(`${node}/${slot}`, value)
   }
+}
+
+function partitionBy(
+  sink: SinkNode,
+  record: StreamRecord<unknown, unknown>,
+  key: Buffer | null,
+  count: number
+): number {
+  if (sink.partitioner) return sink.partitioner(record, count)
+  return key === null ? 0 : partitionFor(key, 0, key.length, count)
 }
 
 /** One row that lies within a larger buffer, as in a fetch response. */
