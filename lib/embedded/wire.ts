@@ -4,7 +4,7 @@
  */
 import { type MillraceError, TransportError } from '../errors.ts'
 import type { ApiMap } from '../kafka/protocol/api.ts'
-import type { ApiName, Lane, Node, Wire } from '../kafka/wire.ts'
+import { type ApiName, closedError, type Lane, type Node, type Wire } from '../kafka/wire.ts'
 import { nextTurn } from '../time.ts'
 import type { Timers } from './timers.ts'
 
@@ -65,8 +65,8 @@ export class EmbeddedWire implements Wire {
     let lane = this.#lanes.get(name)
     if (!lane) {
       lane = new EmbeddedLane(name, this.#options, () => this.#lanes.delete(name))
-      this.#lanes.set(name, lane)
       if (this.#closed) void lane.close()
+      else this.#lanes.set(name, lane)
     }
     return lane
   }
@@ -91,7 +91,7 @@ class EmbeddedLane implements Lane {
   }
 
   call<A extends ApiName>(node: Node, api: A, request: ApiMap[A]['request']): Promise<ApiMap[A]['response']> {
-    if (this.#closed) return Promise.reject(closed(this.#name))
+    if (this.#closed) return Promise.reject(closedError())
     const id = typeof node === 'number' ? node : FIRST_NODE
     // As on a real connection pool, fetches have a socket of their own.
     const key = api === 'Fetch' ? `${id}f` : `${id}`
@@ -145,11 +145,7 @@ class Connection {
   close(): void {
     this.#closed = true
     this.#queue = []
-    for (const call of this.#open) {
-      call.reject(
-        new TransportError(`Lane "${this.#lane}" was closed while ${call.api} was under way`, 'unknown-outcome')
-      )
-    }
+    for (const call of this.#open) call.reject(closedError())
     this.#open.clear()
   }
 
@@ -215,6 +211,3 @@ class Connection {
     })
   }
 }
-
-const closed = (lane: string): TransportError =>
-  new TransportError(`Lane "${lane}" is closed: no call can be made on it any more`, 'fatal')

@@ -4,11 +4,11 @@ import type { KafkaConfig, SASLOptions } from 'kafkajs'
 import { ConfigError, MillraceError, TransportError, UnreachableError } from '../errors.ts'
 import { type Clock, delay, type Random, systemClock, systemRandom } from '../time.ts'
 import { brokerFactory, LOG_LEVELS, plainSocket, reportingClose, type SocketFactory } from './kafkajsInternals.ts'
-import { closedError, Link } from './kafkajsLink.ts'
+import { Link } from './kafkajsLink.ts'
 import type { Transport } from './port.ts'
 import type { ApiMap } from './protocol/api.ts'
 import { createTransport } from './transport.ts'
-import type { ApiName, Lane, Node, Wire } from './wire.ts'
+import { type ApiName, closedError, type Lane, type Node, type Wire } from './wire.ts'
 
 export type { SocketFactory } from './kafkajsInternals.ts'
 
@@ -96,9 +96,9 @@ class KafkajsWire implements Wire {
   lane(name: string): Lane {
     let lane = this.#lanes.get(name)
     if (!lane) {
-      if (this.#closed) throw closedError()
       lane = new KafkajsLane(this, () => this.#lanes.delete(name))
-      this.#lanes.set(name, lane)
+      if (this.#closed) void lane.close()
+      else this.#lanes.set(name, lane)
     }
     return lane
   }

@@ -4,7 +4,7 @@ import type { Broker } from './kafkajsInternals.ts'
 import type { ApiMap } from './protocol/api.ts'
 import { ByteReader, ByteWriter } from './protocol/bytes.ts'
 import { codecs } from './protocol/requests/index.ts'
-import type { ApiName } from './wire.ts'
+import { type ApiName, closedError } from './wire.ts'
 
 /** Repeating these changes nothing, so losing their answer leaves no doubt. */
 const HARMLESS: ReadonlySet<ApiName> = new Set<ApiName>([
@@ -142,12 +142,6 @@ export class Link {
     retire(broker)
     broker.connectionPool.pool[0]!.socket?.destroy()
   }
-}
-
-export function closedError(): TransportError {
-  return new TransportError('The transport was closed while this was under way.', 'fatal', {
-    code: 'ERR_TRANSPORT_CLOSED'
-  })
 }
 
 // Lets requests in flight finish, then ends the socket. Its failure is nobody's concern any more.

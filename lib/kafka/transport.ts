@@ -21,7 +21,7 @@ import type {
 import { createProducer } from './producer.ts'
 import { FetchReader } from './reader.ts'
 import { createTxnProducer } from './txnProducer.ts'
-import type { Wire } from './wire.ts'
+import { closedError, type Wire } from './wire.ts'
 
 /**
  * @example
@@ -38,6 +38,7 @@ class WireTransport implements Transport {
   readonly #cluster: Cluster
   readonly #readers = new Set<Reader>()
   readonly #lanes = new Set<string>() // names of reader lanes in use
+  #closed = false
 
   constructor(wire: Wire, env: { clock: Clock; random: Random }) {
     this.#wire = wire
@@ -46,6 +47,7 @@ class WireTransport implements Transport {
   }
 
   reader(options: ReaderOptions): Reader {
+    if (this.#closed) throw closedError()
     // A connection serves one Fetch at a time: two readers on one lane would wait behind each other's long poll.
     let name: string = options.lane
     for (let n = 2; this.#lanes.has(name); n++) name = `${options.lane}:${n}`
@@ -82,6 +84,7 @@ class WireTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await Promise.all([...this.#readers].map((reader) => reader.close()))
     await this.#wire.close()
   }

@@ -1,5 +1,6 @@
 /** What every transport does: sentences about the port, run against the embedded log and against a real Kafka. */
 import { adminCases } from './transport/admin.ts'
+import { closingCases } from './transport/closing.ts'
 import { commitCases } from './transport/commits.ts'
 import { groupCases } from './transport/groups.ts'
 import { readCases } from './transport/reads.ts'
@@ -20,5 +21,6 @@ export function transportCases(name: string, open: Open): void {
     describe('groups', () => groupCases(side))
     describe('commits of group members', () => commitCases(side))
     describe('offsets and administration', () => adminCases(side))
+    describe('the end', () => closingCases(side))
   })
 }

@@ -86,7 +86,7 @@ describe('embedded log: the wire', () => {
     const parked = fault(b.fetch(0, { maxWaitMs: 500 }))
     await nextTurn()
     await b.lane.close()
-    expect(await parked).to.equal('unknown-outcome')
+    expect(await parked).to.equal('fatal')
     expect(await fault(b.call('Metadata', metadata))).to.equal('fatal')
     expect(await fault(b.broker.wire.lane('spec').call('any', 'Metadata', metadata))).to.equal('answered')
   })
