@@ -8,6 +8,8 @@ let atStart: NodeJS.CpuUsage | undefined
 /** Call when the first record is asked for: the clock of the run starts here. */
 export function began(): void {
   if (atStart !== undefined) return
+  process.stdin.once('end', () => process.exit(1)) // the bench is gone: do not stay behind
+  process.stdin.resume()
   atStart = process.cpuUsage()
   process.stdout.write('{"began":true}\n')
 }

@@ -44,6 +44,21 @@ const record: fc.Arbitrary<Rec> = fc.record({
 })
 
 describe('protocol/recordBatchWriter', () => {
+  it('copies every length exactly out of a large buffer, from wherever it lies, two buffers by turns', () => {
+    const sources = [0, 1].map((n) => Buffer.from(Uint8Array.from({ length: 5_000 }, (_, i) => (i * 31 + n) & 255)))
+    const writer = new RecordBatchWriter(1_000_000, 64)
+    const expected: string[] = []
+    for (let length = 0; length <= 400; length++) {
+      const source = sources[length & 1]!.subarray(length & 3) // a view that begins anywhere in its memory
+      const start = (length * 7) % 97
+      const end = start + length
+      writer.append(length, source, start, end, source, end, end + length, [])
+      expected.push(source.toString('latin1', start, end + length))
+    }
+    const written = read(writer.finish(IDENTITY))
+    expect(written.map(({ key, value }) => key!.toString('latin1') + value!.toString('latin1'))).to.deep.equal(expected)
+  })
+
   const codecs: Codec[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
   for (const codec of codecs) {
