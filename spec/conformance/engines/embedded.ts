@@ -1,5 +1,13 @@
 /** A whole runtime on the embedded log. */
+import { embeddedTransport } from '../../../actors/index.ts'
 import type { Engine } from './engine.ts'
-export const embeddedEngine = (): Engine => {
-  throw new Error('not yet')
+import { runCases } from './job.ts'
+
+export function embeddedEngine(): Engine {
+  const transport = embeddedTransport()
+  return {
+    name: 'embedded',
+    run: (cases) => runCases(cases, { transport, prefix: 'case' }),
+    close: () => transport.close()
+  }
 }
