@@ -29,8 +29,10 @@ export const departure = (flight: Flight): number =>
 /** In the order in which the planes really left: event time comes out of order, as in life. */
 export function loadFlights(): Flight[] {
   const flights = JSON.parse(readFileSync(join(data, 'flights-20k.json'), 'utf8')) as Flight[]
-  const left = (flight: Flight): number => departure(flight) + flight.delay * 60_000
-  return flights.sort((a, b) => left(a) - left(b))
+  return flights
+    .map((flight) => ({ flight, left: departure(flight) + flight.delay * 60_000 }))
+    .sort((a, b) => a.left - b.left)
+    .map(({ flight }) => flight)
 }
 
 export function loadAirports(): Airport[] {

@@ -1,9 +1,7 @@
 /** The demo's command line: publishes real flights, runs the job, shows progress, checks every figure against a plain loop. */
 import { parseArgs } from 'node:util'
 import { loadAirports, loadFlights } from './data.ts'
-import { compare, recompute } from './expected.ts'
-import { onEmbedded } from './onEmbedded.ts'
-import { onKafka } from './onKafka.ts'
+import { compare, type Figures, recompute } from './expected.ts'
 import { table } from './screen.ts'
 
 const HELP = `npm run demo                         on the embedded log: nothing else needed
@@ -45,15 +43,33 @@ if (!(seconds >= 0)) {
   process.exit(2)
 }
 
+const began = performance.now()
 const flights = loadFlights()
 const airports = loadAirports()
-const began = performance.now()
-const input = { flights, airports, seconds }
-const figures =
-  options.kafka || options.brokers
-    ? await onKafka(input, { brokers: options.brokers?.split(','), crash: options.crash ?? false })
-    : await onEmbedded(input)
+// Ctrl-C: what was started is ended and removed, then the process ends by itself. Asked twice, it ends at once.
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => (stop.signal.aborted ? process.exit(130) : stop.abort()))
+}
+const input = { flights, airports, seconds, signal: stop.signal }
 
+/** Only what is needed is loaded. */
+async function run(): Promise<Figures | undefined> {
+  try {
+    if (!options.kafka && !options.brokers) return await (await import('./onEmbedded.ts')).onEmbedded(input)
+    const { onKafka } = await import('./onKafka.ts')
+    return await onKafka(input, { brokers: options.brokers?.split(','), crash: options.crash ?? false })
+  } catch (error) {
+    if (!stop.signal.aborted) throw error
+    return undefined
+  }
+}
+
+const figures = await run()
+if (figures === undefined) {
+  console.error('\nstopped: everything that was started is ended, topics and state are removed')
+  process.exit(130) // a pending round of publishing must not hold us up
+}
 const took = ((performance.now() - began) / 1000).toFixed(1)
 console.log(`\n${table(figures, new Map(airports.map((airport) => [airport.iata, airport.name])))}\n`)
 const { exact, all, wrong } = compare(recompute(flights, airports), figures)

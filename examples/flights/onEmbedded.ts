@@ -12,7 +12,7 @@ import { createTopics } from './topics.ts'
 import { flightsTopology } from './topology.ts'
 import { type Input, pace, whenCounted } from './watch.ts'
 
-export async function onEmbedded({ flights, airports, seconds }: Input): Promise<Figures> {
+export async function onEmbedded({ flights, airports, seconds, signal }: Input): Promise<Figures> {
   console.error(`${flights.length.toLocaleString('en')} flights on the embedded log, exactly-once`)
   const name = (topic: string): string => topic
   const stateDir = await mkdtemp(join(tmpdir(), 'millrace-demo-'))
@@ -28,7 +28,7 @@ export async function onEmbedded({ flights, airports, seconds }: Input): Promise
       stateDir,
       guarantee: 'exactly-once'
     })
-    await using app = await runtime.run()
+    await using app = await runtime.run({ signal, signals: false })
     const failed = app.stopped.then(() => {
       throw new Error('The job stopped before everything was counted.')
     })

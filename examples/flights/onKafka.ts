@@ -17,10 +17,14 @@ export async function onKafka(
   input: Input,
   options: { brokers: string[] | undefined; crash: boolean }
 ): Promise<Figures> {
-  const own = options.brokers ? undefined : await startKafka({ log: (line) => console.error(line) })
+  const own = options.brokers
+    ? undefined
+    : await startKafka({ log: (line) => console.error(line), signal: input.signal })
   const brokers = options.brokers ?? own!.brokers
   console.error(own ? own.how : `Kafka at ${brokers.join(', ')}`)
-  const prefix = options.brokers ? `millrace-demo-${Date.now().toString(36)}-` : ''
+  // On a broker that others use, topics and group have names of their own and are removed at the end.
+  const shared = own === undefined || own.way === 'env'
+  const prefix = shared ? `millrace-demo-${Date.now().toString(36)}-` : ''
   const transport = kafkaTransport({ brokers })
   const stateDir = await mkdtemp(join(tmpdir(), 'millrace-demo-'))
   const bar = progressBar(input.flights.length)
@@ -29,8 +33,10 @@ export async function onKafka(
     return await runJob(input, { transport, brokers, prefix, stateDir, bar, workers, crash: options.crash })
   } finally {
     bar.stop()
-    for (const worker of workers) worker.kill()
-    if (options.brokers) await removeTopics(transport, prefix)
+    await Promise.all(workers.map((worker) => worker.end()))
+    if (shared) {
+      await removeAll(transport, prefix).catch((error) => console.error(`topics ${prefix}… stay: ${error.message}`))
+    }
     await transport.close()
     await own?.stop()
     await rm(stateDir, { recursive: true, force: true })
@@ -47,15 +53,17 @@ interface Job {
   crash: boolean
 }
 
-async function runJob({ flights, airports, seconds }: Input, job: Job): Promise<Figures> {
+async function runJob({ flights, airports, seconds, signal }: Input, job: Job): Promise<Figures> {
   const { transport, bar, workers } = job
   const name = (topic: string): string => `${job.prefix}${topic}`
-  await createTopics(transport, name)
-  await publishAirports(transport, name, airports)
-
   let died: (error: Error) => void
   const failed = new Promise<never>((_, reject) => (died = reject))
   failed.catch(() => {})
+  signal.addEventListener('abort', () => died(signal.reason as Error))
+
+  await createTopics(transport, name)
+  await publishAirports(transport, name, airports)
+  signal.throwIfAborted()
   const start = (number: number): Worker => {
     const worker = startWorker({
       number,
@@ -94,7 +102,9 @@ async function runJob({ flights, airports, seconds }: Input, job: Job): Promise<
   return results.figures
 }
 
-async function removeTopics(transport: Transport, prefix: string): Promise<void> {
+async function removeAll(transport: Transport, prefix: string): Promise<void> {
   const own = (await transport.admin.topics()).filter((topic) => topic.startsWith(prefix))
   await transport.admin.deleteTopics(own)
+  // Refused while a killed process still counts as a member; then it goes by the broker's own retention of empty groups.
+  await transport.admin.deleteGroup(`${prefix}flights-job`).catch(() => {})
 }

@@ -7,6 +7,8 @@ export interface Input {
   airports: Airport[]
   /** How long publishing takes; 0 = as fast as it goes. */
   seconds: number
+  /** Aborted by Ctrl-C. */
+  signal: AbortSignal
 }
 
 /** Spreads the flights over the time: a hundred shares, each at its point of time. */

@@ -13,6 +13,8 @@ export interface Worker {
   readonly ready: Promise<void>
   /** Finish, commit, leave the group; resolves when the process has ended with status 0. */
   drain(): Promise<void>
+  /** For the way out: asked to drain, killed when that takes longer than five seconds. Never rejects. */
+  end(): Promise<void>
   /** SIGKILL: no chance to say goodbye. */
   kill(): void
 }
@@ -64,6 +66,14 @@ export function startWorker(options: {
       child.kill('SIGTERM')
       const code = await exited
       if (code !== 0) throw new Error(`process ${options.number} did not drain: status ${code}`)
+    },
+    async end() {
+      if (!alive) return
+      expected = true
+      child.kill('SIGTERM')
+      const limit = setTimeout(() => child.kill('SIGKILL'), 5_000)
+      await exited
+      clearTimeout(limit)
     },
     kill() {
       expected = true
