@@ -387,15 +387,20 @@ class Membership implements Group {
   async #sayGoodbye(): Promise<void> {
     const { groupId, instanceId = null } = this.#options
     if (this.#memberId === '') return
-    await callCoordinator(this.#cluster, this.#cluster.wire.lane('control'), {
+    const over = new AbortController()
+    const goodbye = callCoordinator(this.#cluster, this.#cluster.wire.lane('control'), {
       kind: 'group',
       key: groupId,
       api: 'LeaveGroup',
       request: { groupId, members: [{ memberId: this.#memberId, instanceId }] },
       code: (answer) => answer.error,
       what: `Leaving group "${groupId}"`,
-      timeoutMs: LEAVE_MS
-    }).catch(() => {})
+      timeoutMs: LEAVE_MS,
+      signal: over.signal
+    })
+    // Looking for a coordinator that is gone has a patience of its own, longer than a process that leaves should wait.
+    await Promise.race([goodbye.catch(() => {}), delay(this.#cluster.clock, LEAVE_MS, over.signal).catch(() => {})])
+    over.abort()
   }
 
   /** No way to go on. */

@@ -169,6 +169,8 @@ export interface ProducerOptions {
   compression?: Codec
   /** Default 1 000 000: must stay below the topics' max.message.bytes. */
   batchBytes?: number
+  /** Ends the opening: nothing is asked again after it aborts (a late one would fence a successor). */
+  signal?: AbortSignal
 }
 
 export interface TopicSpec {

@@ -32,7 +32,8 @@ export async function createProducer(cluster: Cluster, options: DeliveryOptions)
   await prepareCodec(options.compression ?? 'none')
   const lane = cluster.wire.lane(`producer:${options.lane}`)
   const what = 'Asking for a producer id'
-  const identity = await retry(cluster, { what, baseMs: 20, timeoutMs: deliveryMs, retriable: mayRepeat }, async () => {
+  const patience = { what, baseMs: 20, timeoutMs: deliveryMs, retriable: mayRepeat, signal: options.signal }
+  const identity = await retry(cluster, patience, async () => {
     const answer = await lane.call('any', 'InitProducerId', { transactionalId: null, timeoutMs: 60_000 })
     check(answer.error, what)
     return answer

@@ -45,7 +45,8 @@ export async function createTxnProducer(
     request: { transactionalId: id, timeoutMs: options.timeoutMs },
     code: (answer) => answer.error,
     what: `Opening the transactional producer "${id}"`,
-    timeoutMs: options.timeoutMs
+    timeoutMs: options.timeoutMs,
+    ...(options.signal && { signal: options.signal })
   })
   return new KafkaTxnProducer(cluster, lane, id, identity, { ...options, batchBytes })
 }

@@ -3,6 +3,7 @@ import { TransportError } from '../errors.ts'
 import type { Group, GroupMeta, Offset, PartitionWriter, Producer, TxnProducer } from '../kafka/port.ts'
 import { NO_HEADERS, tpKey } from '../record.ts'
 import type { ChangelogSink, TaskStore } from '../store/port.ts'
+import { abortable } from './abortable.ts'
 import type { Outbox } from './outbox.ts'
 import type { TaskStep } from './port.ts'
 import type { SourceQueue } from './queue.ts'
@@ -96,10 +97,22 @@ export class Committer {
     return (
       this.records > 0 ||
       this.unfinished ||
+      this.undecided ||
       this.#options.saved.changed ||
       this.#options.outbox.appended > 0 ||
       this.dirty
     )
+  }
+
+  /**
+   * A start at the end of a partition that has no committed offset: a decision that a restart would take anew, further on. So it is committed
+   * before the first record is taken; else the records between the two starts would be lost.
+   */
+  get undecided(): boolean {
+    for (const { committed, source } of this.#options.queues) {
+      if (committed < 0 && source.offsetReset === 'latest') return true
+    }
+    return false
   }
 
   /** Positions moved past what is committed, by markers or by a reset to the end. Worth a commit before leaving. */
@@ -128,14 +141,15 @@ export class Committer {
     this.unfinished = true
     await this.#flushStores()
     await step('commit:flushed')
-    await producer.flush()
+    await abortable(producer.flush(), signal)
     await step('commit:produced')
     const offsets = this.#offsets()
     if (!(await this.#send(offsets, signal))) return false
     await step('commit:offsets')
     if ('sendOffsets' in producer) {
       this.tried = true
-      await producer.commit()
+      // Left while under way its outcome is unknown, as after a crash: `tried` stays set.
+      await abortable(producer.commit(), signal)
       this.tried = false
     }
     await step('commit:committed')
@@ -189,11 +203,11 @@ export class Committer {
       const meta = this.#meta
       try {
         if (meta === undefined) return this.#hold()
-        if ('sendOffsets' in producer) await producer.sendOffsets(meta, offsets)
+        if ('sendOffsets' in producer) await abortable(producer.sendOffsets(meta, offsets), signal)
         else {
           const member = group()
           if (member === undefined) return this.#hold()
-          await member.commit(meta, offsets)
+          await abortable(member.commit(meta, offsets), signal)
         }
         return true
       } catch (error) {

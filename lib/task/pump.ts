@@ -154,9 +154,13 @@ export class Pump {
       if (!this.#paused && !this.#draining) {
         if (schedules.nextWall <= now) worked = (await schedules.fire('wall', now)) > 0
         // Full while commits are held: nothing can be evicted, so taking more would only grow.
-        if (!(committer.held && this.#o.full())) worked = (await this.#slice(now, signal)) || worked
+        if (!(committer.held && this.#o.full()) && !committer.undecided)
+          worked = (await this.#slice(now, signal)) || worked
       }
-      if (this.#commitDue(clock.now())) await this.#commit(signal)
+      if (this.#commitDue(clock.now())) {
+        await this.#commit(signal)
+        worked = true // what waited for it may be due now
+      }
       if (this.#holdAsked) {
         if (!committer.held) committer.held = true
         this.#settleHold()
@@ -252,7 +256,12 @@ export class Pump {
     const { committer, commitIntervalMs } = this.#o
     if (committer.held || !(committer.pending || (this.#draining && committer.behind))) return false
     return (
-      now - this.#lastCommit >= commitIntervalMs || this.#draining || this.#paused || this.#holdAsked || this.#o.full()
+      now - this.#lastCommit >= commitIntervalMs ||
+      committer.undecided ||
+      this.#draining ||
+      this.#paused ||
+      this.#holdAsked ||
+      this.#o.full()
     )
   }
 

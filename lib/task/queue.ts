@@ -96,9 +96,13 @@ export class SourceQueue {
     }
   }
 
-  /** The reader goes on elsewhere: what was fetched stays and is processed first. */
-  jump(offset: number): void {
+  /**
+   * The reader goes on elsewhere: what was fetched stays and is processed first. `end` is the broker's now: that of a topic that was deleted and
+   * made anew lies below the one known before, and would be waited for by all other partitions of the task, for ever.
+   */
+  jump(offset: number, end: number): void {
     this.#next = offset
+    this.end = end
   }
 
   /** Event time of the head, -1 when the queue is empty. Passes over records whose time is negative. */

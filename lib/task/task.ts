@@ -13,6 +13,7 @@ import { windowFacade } from '../store/window.ts'
 import type { WindowRowStore } from '../store/windowRows.ts'
 import { delay } from '../time.ts'
 import { TopologyInstance } from '../topology/instance.ts'
+import { abortable } from './abortable.ts'
 import { Committer, operatorSlot, partitionSlot } from './commit.ts'
 import { Inbox } from './inbox.ts'
 import { Intake } from './intake.ts'
@@ -105,11 +106,15 @@ class Task implements TaskRun {
       undo.push(() => state.close())
       await this.#step('open:database', signal)
 
-      const producer = await this.#producer()
+      // A broker that is gone is asked for minutes; whoever was told to let go must not be waited for as long.
+      const producer = await abortable(this.#producer(signal), signal, (late) => late.close())
       undo.push(() => producer.close())
       await this.#step('open:producer', signal)
 
-      const starts = await startOffsets(env.transport, env.applicationId, plan.subtopology, plan.sources)
+      const starts = await abortable(
+        startOffsets(env.transport, env.applicationId, plan.subtopology, plan.sources),
+        signal
+      )
       await this.#step('open:offsets', signal)
       this.#opened = { lock, state, producer, starts }
       this.#restored = false
@@ -137,7 +142,7 @@ class Task implements TaskRun {
         transport: {
           // The end is taken after InitProducerId: a predecessor's open transaction would hold it back.
           offsets: async (tps, at) => {
-            const offsets = await env.transport.offsets(tps, at)
+            const offsets = await abortable(env.transport.offsets(tps, at), signal)
             if (at === 'lso' && !ended) {
               ended = true
               await this.#step('restore:end', signal)
@@ -405,23 +410,25 @@ class Task implements TaskRun {
     const { tp, source } = queue
     const why = `its log does not hold the position any more (${error.message})`
     const offset = await resetOffset(this.#env.transport, source, tp, why)
+    const end = (await this.#env.transport.offsets([tp], 'lso')).get(tpKey(tp.topic, tp.partition)) ?? offset
     if (this.#pump !== pump) return
     this.#env.logger.warn(
       { task: this.plan.id, ...tp, offset, error },
       `Partition ${tp.partition} of topic "${tp.topic}" does not hold the position of task ${this.plan.id} any more; it reads on from offset ${offset} ` +
         `(offsetReset: '${source.offsetReset ?? 'earliest'}'). Records in between are lost to this job: was its retention too short?`
     )
-    queue.jump(offset)
+    queue.jump(offset, end)
+    if (source.offsetReset === 'latest') queue.committed = -1 // a new decision
     this.#read(queue, offset, pump)
   }
 
-  #producer(): Promise<Producer | TxnProducer> {
+  #producer(signal: AbortSignal): Promise<Producer | TxnProducer> {
     const { transport, applicationId, guarantee, transactionTimeoutMs } = this.#env
     const { id, partition, subtopology } = this.plan
     const lane = (subtopology.id + partition) % LANES
     return guarantee === 'exactly-once'
-      ? transport.txnProducer(`${applicationId}-${id}`, { timeoutMs: transactionTimeoutMs, lane })
-      : transport.producer({ lane })
+      ? transport.txnProducer(`${applicationId}-${id}`, { timeoutMs: transactionTimeoutMs, lane, signal })
+      : transport.producer({ lane, signal })
   }
 
   async #step(step: TaskStep, signal: AbortSignal): Promise<void> {

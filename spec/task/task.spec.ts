@@ -7,13 +7,14 @@ import { embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import type { Group, Offset, Transport } from '../../lib/kafka/port.ts'
 import { tpKey } from '../../lib/record.ts'
 import { json } from '../../lib/serde/index.ts'
+import { lockDirectory } from '../../lib/store/directory.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import type { KeyValueStore } from '../../lib/store/port.ts'
 import type { TaskEnv, TaskRun, TaskStep } from '../../lib/task/port.ts'
 import { type RoutedReader, routedReader } from '../../lib/task/readerRouter.ts'
 import { createTask } from '../../lib/task/task.ts'
 import { until } from '../../lib/testing/until.ts'
-import { systemClock, systemRandom } from '../../lib/time.ts'
+import { stopwatch, systemClock, systemRandom } from '../../lib/time.ts'
 import type { Buildable } from '../../lib/topology/built.ts'
 import { silent } from './fakes.ts'
 
@@ -41,8 +42,6 @@ describe('A task', () => {
   beforeEach(() => {
     app = `app${count++}`
     home = mkdtempSync(join(tmpdir(), 'millrace-task-'))
-    const reader = (lane: 'source' | 'restore'): RoutedReader =>
-      routedReader(transport, { isolation: 'committed', lane, maxWaitMs: 20 }, (error) => expect.fail(error.message))
     readers = { source: reader('source'), restore: reader('restore') }
     dropped.length = 0
     warnings.length = 0
@@ -53,6 +52,9 @@ describe('A task', () => {
     await readers.restore.close()
     rmSync(home, { recursive: true, force: true })
   })
+
+  const reader = (lane: 'source' | 'restore'): RoutedReader =>
+    routedReader(transport, { isolation: 'committed', lane, maxWaitMs: 20 }, (error) => expect.fail(error.message))
 
   const create = (...topics: string[]): Promise<void> =>
     transport.admin.create(topics.map((name) => ({ topic: name, partitions: 1, replication: 1, config: {} })))
@@ -152,6 +154,113 @@ describe('A task', () => {
     await life(taskOf(job('latest')), at(name, 3))
     expect(seen).to.deep.equal([3])
   })
+
+  it('commits a start at the end before its first record: what a crash then cuts off is not skipped by the next start', async () => {
+    const [name, out] = [`${app}-in`, `${app}-out`]
+    await create(name, out)
+    await send(name, [['a', 1, 1]])
+    const seen: unknown[] = []
+    const job = () => {
+      const t = topology()
+      t.stream(topic<string, number>(name, { value: json<number>(), offsetReset: 'latest' }))
+        .peek((record) => void seen.push(record.value))
+        .to(topic(out, json<number>()))
+      return t
+    }
+    const first = taskOf(job(), {
+      probe: (_task, step) => {
+        if (step === 'commit:flushed' && seen.length > 0) throw new Error('crash')
+      }
+    })
+    await first.open(signal)
+    await first.restore(signal)
+    const run = first.run({ ...meta, groupId: app }, signal).catch((e: Error) => e.message)
+    await send(name, [['a', 2, 2]])
+    expect(await run).to.equal('crash')
+    await first.close({ clean: false })
+    await send(name, [['a', 3, 3]])
+    await life(taskOf(job()), at(name, 3))
+    expect(seen).to.deep.equal([2, 2, 3])
+  })
+
+  it('goes on with its other partitions after a topic was deleted and made anew, shorter', async () => {
+    const [name, other, out] = [`${app}-in`, `${app}-other`, `${app}-out`]
+    await create(name, other, out)
+    await send(
+      name,
+      [1, 2, 3, 4, 5].map((n) => ['a', n, n])
+    )
+    const seen: unknown[] = []
+    const t = topology()
+    t.stream(topic<string, number>(name, { value: json<number>() }))
+      .merge(t.stream(topic<string, number>(other, { value: json<number>() })))
+      .peek((record) => void seen.push(record.value))
+      .to(topic(out, json<number>()))
+    await life(taskOf(t), async () => {
+      if (seen.length === 5 && at(name, 5)()) {
+        seen.push('anew')
+        await transport.admin.deleteTopics([name])
+        await create(name)
+        await send(name, [['a', 6, 6]])
+      } else if (seen.at(-1) === 6) {
+        await send(other, [['a', 7, 7]])
+        await until(() => seen.includes(7))
+      }
+      return seen.includes(7)
+    })
+    expect(seen).to.deep.equal([1, 2, 3, 4, 5, 'anew', 6, 7])
+    expect(warnings.join()).to.match(/does not hold the position/)
+  })
+
+  it('lets go at once when it is told to while the broker does not answer, at every step', async () => {
+    const name = `${app}-in`
+    await create(name, `${app}-counts-changelog`)
+    const t = topology()
+    t.stream(topic(name, json<number>())).groupByKey().count({ name: 'counts' })
+    await send(name, [['a', 1, 1]])
+    for (const [api, step] of [
+      ['InitProducerId', 'open'],
+      ['OffsetFetch', 'open'],
+      ['ListOffsets', 'restore'],
+      ['AddPartitionsToTxn', 'run'],
+      ['TxnOffsetCommit', 'run'],
+      ['EndTxn', 'run']
+    ] as const) {
+      let asked = 0
+      const stop = new AbortController()
+      const task = taskOf(t)
+      const work = (async () => {
+        if (step === 'open') hang()
+        await task.open(stop.signal)
+        if (step === 'restore') hang()
+        await task.restore(stop.signal)
+        if (step === 'run') hang()
+        await task.run({ ...meta, groupId: app }, stop.signal)
+      })().catch((e: Error) => e.message)
+      function hang(): void {
+        broker.fault((call) => {
+          if (call.api !== api) return undefined
+          asked++
+          return { delayMs: 60_000 }
+        })
+      }
+      await until(() => asked > 0, { what: `${api} was asked` })
+      stop.abort(new Error('LOST'))
+      const since = stopwatch()
+      expect(await work).to.equal('LOST')
+      await task.close({ clean: false })
+      expect(stopwatch() - since, `${api} held it`).to.be.below(5_000)
+      broker.fault(undefined)
+      // The connection still waits for its answer: the next one must not stand behind it.
+      await readers.source.close()
+      await readers.restore.close()
+      await transport.close()
+      transport = embeddedTransport({ broker })
+      readers = { source: reader('source'), restore: reader('restore') }
+      const [file] = [join(home, '0_0')]
+      await (await lockDirectory(file, { applicationId: app, taskId: '0_0' })).release()
+    }
+  }).timeout(40_000)
 
   it('frees what it took when a step of opening fails or is aborted', async () => {
     const name = `${app}-in`
