@@ -1,6 +1,7 @@
 /** Millrace's public API. */
 export {
   type Grouped,
+  type GroupedTable,
   hopping,
   type JoinOptions,
   keyValueStore,

@@ -4,6 +4,7 @@ export type { Output, Processor, ProcessorContext } from '../operators/process.t
 export type { TimeWindows } from '../operators/windows.ts'
 export { TopologyBuilder, topology } from './builder.ts'
 export type { Grouped, StoreOptions } from './grouped.ts'
+export type { GroupedTable } from './groupedTable.ts'
 export { keyValueStore, type StoreDefinition, type StoreParts, windowStore } from './store.ts'
 export type { JoinOptions, NodeOptions, ProcessOptions, RepartitionOptions, SerdeOptions, Stream } from './stream.ts'
 export type { Table, TableOptions } from './table.ts'

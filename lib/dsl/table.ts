@@ -1,14 +1,18 @@
 /** Tables: the latest value per key, as it changes. */
 
 import { SelectKeyOperator } from '../operators/selectKey.ts'
+import { type GroupSelector, TableGroupByOperator } from '../operators/tableGroupBy.ts'
 import { TableRowsOperator } from '../operators/tableRows.ts'
 import { TableValuesOperator } from '../operators/tableValues.ts'
 import { ToStreamOperator } from '../operators/toStream.ts'
 import type { Serde, StreamRecord } from '../record.ts'
-import type { Operator } from '../topology/node.ts'
-import { keySerde, type Part, stateName, step, valueSerde } from './part.ts'
+import { changed } from '../serde/changed.ts'
+import { json } from '../serde/json.ts'
+import type { Change, Operator } from '../topology/node.ts'
+import { GroupedTable } from './groupedTable.ts'
+import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
-import { Stream } from './stream.ts'
+import { type SerdeOptions, Stream } from './stream.ts'
 
 export interface TableOptions {
   /** Names the node and its store; a named table keeps its rows. */
@@ -26,11 +30,14 @@ export class Table<K, V> {
   /** @internal */ readonly part: Part<K, V>
   /** @internal The store that has the rows; called when somebody needs them. */
   readonly materialise: () => string
+  /** @internal Called by who needs `Change.old`: from here on changes say what was before. */
+  readonly trackOld: () => void
 
-  /** @internal */
-  constructor(part: Part<K, V>, materialise: () => string) {
+  /** @internal @param trackOld left out where changes always say what was before: behind a store */
+  constructor(part: Part<K, V>, materialise: () => string, trackOld: () => void = () => {}) {
     this.part = part
     this.materialise = materialise
+    this.trackOld = trackOld
   }
 
   /** The changes as records; null is a deletion. */
@@ -52,6 +59,27 @@ export class Table<K, V> {
       key: options.key as unknown as Serde<unknown> | undefined,
       rekeyed: true
     })
+  }
+
+  /**
+   * Groups the rows anew, through a repartition topic `<app>-<name>-repartition`. A row that changes leaves its former group and enters
+   * the one it belongs to now.
+   * @param select the group of a row and what it counts for there: a pair. null, and a null in the pair: the row is in no group
+   * @param options the serde of the group is required: it decides the partition. `value`: of what it counts for, default json()
+   * @example t.table(airports).groupBy((airport) => [airport.state, airport.name] as const, { key: string() }).count({ name: 'per-state' })
+   */
+  groupBy<K2, V2>(
+    select: GroupSelector<V, K, K2, V2>,
+    options: SerdeOptions<NonNullable<K2>, NonNullable<V2>> & { readonly key: Serde<NonNullable<K2>> }
+  ): GroupedTable<NonNullable<K2>, NonNullable<V2>> {
+    type Groups = Part<NonNullable<K2>, Change<NonNullable<V2>>>
+    this.trackOld()
+    const what = 'groupBy() of a table'
+    const key = keySerde({ ...this.part, key: undefined } as Part<NonNullable<K2>, unknown>, options?.key, what)
+    const value = options.value ?? json<NonNullable<V2>>()
+    const node = step(this.part, 'groupBy', {}, () => new TableGroupByOperator(select, key as Serde<K2>))
+    const part: Groups = { ...this.part, node, key, value: changed(value), rekeyed: true }
+    return new GroupedTable(through(part, { name: options.name }, 'by', what), value)
   }
 
   /** Rows that satisfy the predicate; a row that no longer does becomes a tombstone. */
@@ -78,22 +106,32 @@ export class Table<K, V> {
     value: Serde<V2> | undefined,
     map: (value: V, key: K) => V2 | null
   ): Table<K, V2> {
-    const node = step(this.part, what, { keepsKey: true }, () => new TableValuesOperator(map))
+    // Where changes say what was before, a filter has nothing to say of a row that it neither had nor has.
+    let tracked = false
+    const skips = (): boolean => tracked && what !== 'mapValues'
+    const kept = options.name !== undefined
+    const node = step(this.part, what, { keepsKey: true }, () => new TableValuesOperator(map, !kept && skips()))
     const part: Part<K, V2> = { ...this.part, node, value }
     const keep = (name: string): string => {
       const key = keySerde(part, undefined, 'A table that keeps its rows')
       addStore(part, name, key, options)
-      return step(part, 'rows', { name, stores: [name], keepsKey: true }, () => new TableRowsOperator(name, key))
+      const create = (): Operator => new TableRowsOperator(name, key, kept && skips())
+      return step(part, 'rows', { name, stores: [name], keepsKey: true }, create)
+    }
+    const track = (): void => {
+      tracked = true
+      if (!kept) this.trackOld()
     }
     if (options.name !== undefined) {
       const name = keep(options.name)
-      return new Table({ ...part, node: name, anchor: name }, () => name)
+      return new Table({ ...part, node: name, anchor: name }, () => name, track)
     }
     let rows: string | undefined
-    return new Table(part, () => {
+    const materialise = (): string => {
       rows ??= keep(stateName(part, `${what}-rows`, undefined))
       return rows
-    })
+    }
+    return new Table(part, materialise, track)
   }
 }
 
@@ -130,6 +168,7 @@ export function addTable<K, V>(
   if (options.name !== undefined) materialise()
   return new Table<NonNullable<K>, NonNullable<V>>(
     { ...from, node, anchor: options.name ?? part.anchor, key, rekeyed: false },
+    materialise,
     materialise
   )
 }

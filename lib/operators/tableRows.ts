@@ -12,8 +12,9 @@ import { TableSourceOperator } from './tableSource.ts'
 export class TableRowsOperator<K, V> implements Operator {
   readonly #rows: TableSourceOperator<K, V>
 
-  constructor(store: string, key: Serde<K>) {
-    this.#rows = new TableSourceOperator(() => store, key)
+  /** @param skips a row that was not there and is not there is no change */
+  constructor(store: string, key: Serde<K>, skips = false) {
+    this.#rows = new TableSourceOperator(() => store, key, skips)
   }
 
   init(context: OperatorContext): void {

@@ -14,12 +14,17 @@ import { hasValue, RowIds } from './rowIds.ts'
 export class TableSourceOperator<K, V> implements Operator {
   readonly #name: () => string | undefined
   readonly #ids: RowIds<K>
+  readonly #skips: boolean
   #store: RowStore<V> | undefined
   #context!: OperatorContext
 
-  /** @param store asked at init: a table gets its store when the first join with it is built */
-  constructor(store: () => string | undefined, key: Serde<K>) {
+  /**
+   * @param store asked at init: a table gets its store when the first join with it is built
+   * @param skips without a cache too, a deletion of a row that was not there goes no further
+   */
+  constructor(store: () => string | undefined, key: Serde<K>, skips = false) {
     this.#name = store
+    this.#skips = skips
     this.#ids = new RowIds(key)
   }
 
@@ -51,6 +56,7 @@ export class TableSourceOperator<K, V> implements Operator {
     const store = this.#store!
     const old = row.value
     const value = hasValue(record) ? record.value : null
+    if (this.#skips && value === null && old === null) return
     store.set(row, value, record.timestamp, record.headers)
     if (!store.spec.caching) return this.#context.forward(record.withValue(change(value, old)))
   }

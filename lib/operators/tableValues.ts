@@ -10,10 +10,13 @@ import type { Change, Operator, OperatorContext } from '../topology/node.ts'
  */
 export class TableValuesOperator<K, V, V2> implements Operator {
   readonly #map: (value: V, key: K) => V2 | null
+  readonly #skips: boolean
   #context!: OperatorContext
 
-  constructor(map: (value: V, key: K) => V2 | null) {
+  /** @param skips what was nothing and is nothing goes no further: only where changes say what was before */
+  constructor(map: (value: V, key: K) => V2 | null, skips = false) {
     this.#map = map
+    this.#skips = skips
   }
 
   init(context: OperatorContext): void {
@@ -27,6 +30,7 @@ export class TableValuesOperator<K, V, V2> implements Operator {
       value: value === null ? null : (this.#map(value, key) ?? null),
       old: old === null ? null : (this.#map(old, key) ?? null)
     }
+    if (this.#skips && next.value === null && next.old === null) return
     return this.#context.forward(record.withValue(next))
   }
 }

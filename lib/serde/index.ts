@@ -1,5 +1,6 @@
 /** All serdes in one import. */
 export { bytes } from './bytes.ts'
+export { type Change, changed } from './changed.ts'
 export { nullable, serde } from './custom.ts'
 export { json, type StandardSchema } from './json.ts'
 export { double, int, long } from './numbers.ts'
