@@ -17,6 +17,7 @@ export {
   type StoreOptions,
   type StoreParts,
   type Stream,
+  type StreamJoinOptions,
   type Table,
   type TableOptions,
   type TimeWindows,
@@ -29,6 +30,7 @@ export {
   type WindowedGrouped,
   type WindowOptions,
   type WindowStoreOptions,
+  type Within,
   windowStore
 } from '../lib/dsl/index.ts'
 export { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../lib/embedded/index.ts'

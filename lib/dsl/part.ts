@@ -72,6 +72,8 @@ export interface RepartitionParts<K, V> {
   readonly name?: string | undefined
   readonly key?: Serde<K> | undefined
   readonly value?: Serde<V> | undefined
+  /** Null keys pass, to any partition: behind it stands a left or outer join, which joins them with nothing. Default false. */
+  readonly keepNullKeys?: boolean | undefined
 }
 
 const repartitioned = new WeakMap<Topology, Map<string, Part<unknown, unknown>>>() // by parent node and name
@@ -81,7 +83,7 @@ export function repartition<K, V>(part: Part<K, V>, options: RepartitionParts<K,
   const { graph } = part
   const known = repartitioned.get(graph) ?? new Map<string, Part<unknown, unknown>>()
   repartitioned.set(graph, known)
-  const id = `${part.node} ${options.name ?? ''}`
+  const id = `${part.node} ${options.name ?? ''}${options.keepNullKeys ? ' with null keys' : ''}`
   const made = known.get(id)
   if (made) return made as Part<K, V>
   const result = through(part, options, 'by', what)
@@ -104,14 +106,17 @@ export function through<K, V>(
   const key = keySerde(part, options.key, what)
   const value = valueSerde(part, options.value)
   const name = stateName(part, suffix, options.name)
-  const guard = `${name}-repartition-keys`
-  graph.addProcessor({
-    name: guard,
-    parents: [part.node],
-    what: 'drop null keys',
-    create: () => new RepartitionOperator(key),
-    keepsKey: true
-  })
-  const node = graph.addRepartition({ name, parent: guard, key, value, partitions, partitioner })
+  let parent = part.node
+  if (!options.keepNullKeys) {
+    parent = `${name}-repartition-keys`
+    graph.addProcessor({
+      name: parent,
+      parents: [part.node],
+      what: 'drop null keys',
+      create: () => new RepartitionOperator(key),
+      keepsKey: true
+    })
+  }
+  const node = graph.addRepartition({ name, parent, key, value, partitions, partitioner })
   return { graph, node, anchor: name, key, value, rekeyed: false }
 }

@@ -21,7 +21,8 @@ import type { SinkNode } from '../topology/node.ts'
 import { Grouped } from './grouped.ts'
 import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
 import type { StoreDefinition } from './store.ts'
-import { addTable, type Table, type TableOptions } from './table.ts'
+import { type JoinKind, joinStreams, type StreamJoinOptions } from './streamJoin.ts'
+import { addTable, Table, type TableOptions } from './table.ts'
 import type { Target, Topic } from './topic.ts'
 
 export interface NodeOptions {
@@ -261,21 +262,54 @@ export class Stream<K, V> {
   join<T, V2>(
     table: Table<NonNullable<K>, T>,
     joiner: StreamTableJoiner<NonNullable<K>, NonNullable<V>, T, V2>,
-    options: JoinOptions<K, V, V2> = {}
-  ): Stream<NonNullable<K>, V2> {
-    return this.#join(table, false, joiner as StreamTableJoiner<K, V, T | null, V2>, options) as Stream<
-      NonNullable<K>,
-      V2
-    >
+    options?: JoinOptions<K, V, V2>
+  ): Stream<NonNullable<K>, V2>
+  /**
+   * Joins each record with those of another stream that have its key and lie near in time, whichever comes first: one result per pair,
+   * with the higher time of both. Topics must have equal partition counts (checked at start). A stream may be joined with itself.
+   * @throws TopologyError ERR_TOPOLOGY_WINDOW when nothing could match
+   * @example t.stream(web).join(t.stream(mobile), (click, tap) => [click, tap], { within: { before: '5m', after: '1m', grace: '30s' } })
+   */
+  join<V2, R>(
+    other: Stream<K, V2>,
+    joiner: (left: NonNullable<V>, right: NonNullable<V2>, key: NonNullable<K>) => R,
+    options: StreamJoinOptions<K, V, V2, R>
+  ): Stream<NonNullable<K>, R>
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads above say it exactly
+  join(other: any, joiner: any, options?: any): Stream<any, any> {
+    return this.#join(other, 'join', joiner, options)
   }
 
   /** As `join`, but records without a row are joined with null. */
   leftJoin<T, V2>(
     table: Table<NonNullable<K>, T>,
     joiner: StreamTableJoiner<K, NonNullable<V>, T | null, V2>,
-    options: JoinOptions<K, V, V2> = {}
-  ): Stream<K, V2> {
-    return this.#join(table, true, joiner as StreamTableJoiner<K, V, T | null, V2>, options)
+    options?: JoinOptions<K, V, V2>
+  ): Stream<K, V2>
+  /**
+   * As `join`; a record of this stream without a partner comes out with null once its window has closed: when stream time has passed its
+   * time + after + grace. One with a null key comes out at once.
+   */
+  leftJoin<V2, R>(
+    other: Stream<K, V2>,
+    joiner: (left: NonNullable<V>, right: NonNullable<V2> | null, key: K) => R,
+    options: StreamJoinOptions<K, V, V2, R>
+  ): Stream<K, R>
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads above say it exactly
+  leftJoin(other: any, joiner: any, options?: any): Stream<any, any> {
+    return this.#join(other, 'leftJoin', joiner, options)
+  }
+
+  /**
+   * As `leftJoin`, for records of both streams. Exactly one side may be null.
+   * @example t.stream(web).outerJoin(t.stream(mobile), (click, tap) => ({ click, tap }), { within: '5m' })
+   */
+  outerJoin<V2, R>(
+    other: Stream<K, V2>,
+    joiner: (left: NonNullable<V> | null, right: NonNullable<V2> | null, key: K) => R,
+    options: StreamJoinOptions<K, V, V2, R>
+  ): Stream<K, R> {
+    return new Stream(joinStreams(this.part, other.part, 'outerJoin', joiner, options))
   }
 
   /** The latest value of each key; null values delete. Repartitions if the key was changed. */
@@ -344,7 +378,19 @@ export class Stream<K, V> {
     graph.addSink({ name, parents: [node], topic, key, value, ...windowPartitioner(key) })
   }
 
-  #join<T, V2>(
+  #join(
+    other: Table<NonNullable<K>, unknown> | Stream<K, unknown>,
+    kind: JoinKind,
+    // biome-ignore lint/suspicious/noExplicitAny: the overloads of join and leftJoin say it exactly
+    joiner: any,
+    // biome-ignore lint/suspicious/noExplicitAny: as above
+    options: any = {}
+  ): Stream<K, unknown> {
+    if (other instanceof Table) return this.#joinTable(other, kind === 'leftJoin', joiner, options)
+    return new Stream(joinStreams(this.part, other.part, kind, joiner, options))
+  }
+
+  #joinTable<T, V2>(
     table: Table<NonNullable<K>, T>,
     left: boolean,
     joiner: StreamTableJoiner<K, V, T | null, V2>,
@@ -353,7 +399,8 @@ export class Stream<K, V> {
     const { name } = options
     const what = left ? 'leftJoin' : 'join'
     const input = name === undefined ? undefined : `${name}-input`
-    const part = this.#settled(this.part, { name: input, key: options.key, value: options.value }, what)
+    const serdes = { key: options.key, value: options.value, keepNullKeys: left }
+    const part = this.#settled(this.part, { name: input, ...serdes }, what)
     if (table.part.graph !== part.graph) {
       throw new TopologyError(
         `${what} (${callSite()}) takes a table of another topology: build both from one topology().`
