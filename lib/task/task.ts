@@ -1,13 +1,15 @@
 /** One task, from its directory lock to its last commit: the steps that the task machine invokes. */
 import { join } from 'node:path'
 import { restoreStores } from '../changelog/restore.ts'
-import { changelogTopic } from '../changelog/topics.ts'
+import { changelogTopic, tombstonesKept } from '../changelog/topics.ts'
 import { FencedError, StateError, TransportError } from '../errors.ts'
 import type { Batch, GroupMeta, Producer, TxnProducer } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
 import { shrink } from '../store/cache/budget.ts'
 import { type DirectoryLock, lockDirectory } from '../store/directory.ts'
 import { keyValueFacade } from '../store/keyValue.ts'
+import { memoryDriver } from '../store/memory.ts'
+import type { DatabaseDriver } from '../store/port.ts'
 import { destroyTaskState, openTaskState, type TaskState } from '../store/taskState.ts'
 import { windowFacade } from '../store/window.ts'
 import type { WindowRowStore } from '../store/windowRows.ts'
@@ -58,6 +60,8 @@ class Task implements TaskRun {
   readonly plan: TaskPlan
   readonly #env: TaskEnv
   readonly #directory: string
+  /** Without stores there is nothing to keep: no directory, no lock, no files. Its times ride on the committed offsets alone. */
+  readonly #driver: DatabaseDriver
   #opened: Opened | undefined // from open to close
   #restored = false
   #arrivals = 0 // of batches, over all queues
@@ -72,6 +76,7 @@ class Task implements TaskRun {
     this.plan = plan
     this.#env = env
     this.#directory = join(env.stateDirectory, plan.id)
+    this.#driver = plan.subtopology.stores.length > 0 ? env.driver : memoryDriver
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -83,7 +88,7 @@ class Task implements TaskRun {
     try {
       signal.throwIfAborted()
       let lock: DirectoryLock | undefined
-      if (env.driver.durable) {
+      if (this.#driver.durable) {
         lock = await lockDirectory(this.#directory, {
           applicationId: env.applicationId,
           taskId: plan.id,
@@ -98,7 +103,7 @@ class Task implements TaskRun {
         directory: this.#directory,
         applicationId: env.applicationId,
         taskId: plan.id,
-        driver: env.driver,
+        driver: this.#driver,
         specs: plan.subtopology.stores,
         cache: env.cache,
         clock: env.clock
@@ -132,7 +137,8 @@ class Task implements TaskRun {
       .filter((spec) => spec.logged)
       .map((spec) => ({
         store: spec.name,
-        tp: { topic: changelogTopic(env.applicationId, spec.name), partition: plan.partition }
+        tp: { topic: changelogTopic(env.applicationId, spec.name), partition: plan.partition },
+        tombstonesKeptMs: tombstonesKept(spec)
       }))
     try {
       let ended = false
@@ -223,11 +229,11 @@ class Task implements TaskRun {
       await producer.close().catch(() => {})
       try {
         await state.close()
-        if (options.wipe) await destroyTaskState(this.#directory, this.#env.driver)
+        if (options.wipe) await destroyTaskState(this.#directory, this.#driver)
       } finally {
         await lock?.release()
       }
-    } else if (options.wipe) await destroyTaskState(this.#directory, this.#env.driver)
+    } else if (options.wipe) await this.#wipe()
     this.#committer = undefined
     this.#outbox = undefined
     this.#inbox = undefined
@@ -376,8 +382,8 @@ class Task implements TaskRun {
     const windows = this.plan.subtopology.stores.filter((spec) => spec.kind === 'window')
     return async () => {
       for (const { name } of windows) {
-        if (users.get(name)?.some((node) => saved.has(node))) continue
-        await (state.store(name) as WindowRowStore<unknown>).expire(streamTime.now)
+        const store = state.store(name) as WindowRowStore<unknown>
+        await (users.get(name)?.some((node) => saved.has(node)) ? store.expireRest() : store.expire(streamTime.now))
       }
     }
   }
@@ -420,6 +426,18 @@ class Task implements TaskRun {
     queue.jump(offset, end)
     if (source.offsetReset === 'latest') queue.committed = -1 // a new decision
     this.#read(queue, offset, pump)
+  }
+
+  /** A database that could not even be opened. Its lock was given back: whoever has taken it since must not lose its files. */
+  async #wipe(): Promise<void> {
+    const { applicationId, driver, clock } = this.#env
+    const owner = { applicationId, taskId: this.plan.id, clock }
+    const lock = driver.durable ? await lockDirectory(this.#directory, owner) : undefined
+    try {
+      await destroyTaskState(this.#directory, driver)
+    } finally {
+      await lock?.release()
+    }
   }
 
   #producer(signal: AbortSignal): Promise<Producer | TxnProducer> {

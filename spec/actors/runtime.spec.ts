@@ -2,6 +2,8 @@
  * A whole job on the embedded log: topology, tasks with real databases, group, runtime. Claims: output exact in both guarantees over joins
  * and leaves; state follows its task; failures of data, topics and directories end the run with one error and lose nothing.
  */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import {
   createRuntime,
@@ -140,6 +142,15 @@ describe('a runtime on the embedded log', function () {
     await publish(transport, 'words', input(600, 700), 600)
     await until(() => sum(totals.latest()) === 700)
     expect(Math.max(0, ...restored)).to.equal(0)
+  })
+
+  it('keeps files only for tasks with stores', async () => {
+    await createTopics(transport, { words: 2, totals: 2 })
+    const totals = await watch('totals')
+    await publish(transport, 'words', input(0, 100))
+    await start('a')
+    await until(() => sum(totals.latest()) === 100)
+    expect(readdirSync(join(state.path, 'a')).sort()).to.eql(['1_0', '1_1'])
   })
 
   it('creates internal topics that no broker empties by age', async () => {
