@@ -430,7 +430,8 @@ class Task implements TaskRun {
 
   /** A database that could not even be opened. Its lock was given back: whoever has taken it since must not lose its files. */
   async #wipe(): Promise<void> {
-    const { applicationId, driver, clock } = this.#env
+    const { applicationId, clock } = this.#env
+    const driver = this.#driver
     const owner = { applicationId, taskId: this.plan.id, clock }
     const lock = driver.durable ? await lockDirectory(this.#directory, owner) : undefined
     try {
