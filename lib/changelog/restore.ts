@@ -28,7 +28,7 @@ export interface RestoreProgress {
 export interface RestoreOptions {
   readonly state: TaskState
   /** The stores to restore (the logged ones), each with its changelog partition. */
-  readonly changelogs: readonly { readonly store: string; readonly tp: Tp }[]
+  readonly changelogs: readonly Changelog[]
   readonly transport: Pick<Transport, 'offsets'>
   readonly reader: RestoreReader
   readonly clock: Clock
@@ -37,6 +37,11 @@ export interface RestoreOptions {
   readonly onProgress?: (progress: RestoreProgress) => void
   /** Bytes collected over all stores before they are written. Default 4 MiB. */
   readonly batchBytes?: number
+}
+
+export interface Changelog {
+  readonly store: string
+  readonly tp: Tp
   /** A position older than this may have missed tombstones: then the store is emptied and restored whole. Default 24 h. */
   readonly tombstonesKeptMs?: number
 }
@@ -46,6 +51,9 @@ interface Tail {
   readonly tp: Tp
   readonly from: number
   readonly end: number
+  /** When the rows below `from` were whole, and when those below `end` will have been: the times that positions get. */
+  readonly since: number
+  readonly asked: number
   next: number // behind what was received
   written: number // behind what is in the database
   records: number
@@ -71,7 +79,7 @@ export async function restoreStores(options: RestoreOptions): Promise<number> {
   const done = tails.filter((tail) => tail.from >= tail.end)
   // Also those with nothing to read: their position is now known to be up to date, by the clock.
   if (done.length > 0) {
-    await state.restoreBatch(done.map(({ store, from }) => ({ store, sets: [], next: from })))
+    await state.restoreBatch(done.map(({ store, from, asked }) => ({ store, sets: [], next: from, at: asked })))
     for (const tail of done) report(tail, options)
   }
   const open = tails.filter((tail) => tail.from < tail.end)
@@ -82,22 +90,38 @@ export async function restoreStores(options: RestoreOptions): Promise<number> {
 async function findTails(options: RestoreOptions): Promise<Tail[]> {
   const { state, changelogs, transport, clock } = options
   const tps = changelogs.map(({ tp }) => tp)
+  const asked = clock.now()
   const [starts, ends] = await Promise.all([transport.offsets(tps, 'start'), reachedEnds(options, tps)])
   const tails: Tail[] = []
-  for (const { store, tp } of changelogs) {
+  for (const { store, tp, tombstonesKeptMs = TOMBSTONES_KEPT_MS } of changelogs) {
     const key = tpKey(tp.topic, tp.partition)
     const start = starts.get(key) ?? 0
     const end = ends.get(key) ?? 0
     const position = state.position(store)
     let from = position?.next ?? start
     if (position && (from < start || from > end)) throw outside(store, tp, from, start, end)
-    const age = position ? clock.now() - position.at : 0
-    if (position && from < end && age > (options.tombstonesKeptMs ?? TOMBSTONES_KEPT_MS)) {
+    let since = position?.at ?? asked
+    const age = asked - since
+    if (position && from < end && age > tombstonesKeptMs) {
       // Keys deleted since may have neither a record nor a tombstone left in the log: they would stay here for ever.
       await state.wipe(store)
       from = start
+      since = asked
     }
-    tails.push({ store, tp, from, end, next: from, written: from, records: 0, bytes: 0, sets: [], paused: false })
+    tails.push({
+      store,
+      tp,
+      from,
+      end,
+      since,
+      asked,
+      next: from,
+      written: from,
+      records: 0,
+      bytes: 0,
+      sets: [],
+      paused: false
+    })
   }
   return tails
 }
@@ -185,7 +209,9 @@ class Replay {
     const moved = this.#tails.filter((tail) => tail.next > tail.written)
     const parts: RestoredPart[] = []
     for (const tail of moved) {
-      parts.push({ store: tail.store, sets: tail.sets, next: tail.next })
+      // A restore that is broken off and taken up a day later must not pass for whole: tombstones of what it read may be gone by then.
+      const at = tail.next >= tail.end ? tail.asked : tail.since
+      parts.push({ store: tail.store, sets: tail.sets, next: tail.next, at })
       tail.sets = []
       tail.bytes = 0
     }

@@ -34,6 +34,12 @@ export const changelogConfig = (spec: Pick<StoreSpec, 'topicConfig'>): Readonly<
   ...spec.topicConfig
 })
 
+/** For how long this store's changelog keeps tombstones, ms: what its own settings say, else ours. */
+export const tombstonesKept = (spec: Pick<StoreSpec, 'topicConfig'>): number => {
+  const own = Number(spec.topicConfig?.['delete.retention.ms'] ?? Number.NaN)
+  return own >= 0 ? own : TOMBSTONES_KEPT_MS
+}
+
 /** Kept without bound: what every task of the next sub-topology has committed is removed by deleteRecords. */
 export const repartitionConfig = (
   overrides: Readonly<Record<string, string>> = {}

@@ -1,6 +1,5 @@
 /** The part of a task's database under the prefix 0x0000: whose it is, store numbers, changelog positions, saved times. */
 import { StateDirectoryError } from '../errors.ts'
-import type { Clock } from '../time.ts'
 import { readInt64, writeInt64 } from './bytes.ts'
 import type { Database, StoreSpec, WriteBatch } from './port.ts'
 
@@ -106,8 +105,8 @@ export class Dictionary {
     this.#changedTimes.clear()
   }
 
-  writePosition(batch: WriteBatch, store: string, next: number, clock: Clock): void {
-    const position = { next, at: clock.now() }
+  writePosition(batch: WriteBatch, store: string, next: number, at: number): void {
+    const position = { next, at }
     this.#positions.set(store, position)
     const bytes = Buffer.allocUnsafe(16)
     writeInt64(bytes, position.next, 0)

@@ -27,6 +27,8 @@ export interface RestoredPart {
   readonly sets: readonly RecordSet[]
   /** The changelog offset behind the sets. */
   readonly next: number
+  /** Wall-clock ms since which tombstones may have been removed that these rows need. Default now. */
+  readonly at?: number
 }
 
 /** Where the database lies within a task's directory. */
@@ -119,14 +121,13 @@ export class TaskState {
    * A failure leaves the database as it was and this object unusable: close and reopen the task.
    */
   async commit(positions: ReadonlyMap<string, number>): Promise<void> {
+    const now = this.#clock.now()
     await this.#database.write((batch) => {
       for (const store of this.stores) store.persist(batch)
-      this.#refresh((name, next) =>
-        this.#dictionary.writePosition(batch, name, positions.get(name) ?? next, this.#clock)
-      )
+      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, positions.get(name) ?? next, now))
       for (const [name, next] of positions) {
         if (this.#dictionary.position(name)?.next !== next) {
-          this.#dictionary.writePosition(batch, name, next, this.#clock)
+          this.#dictionary.writePosition(batch, name, next, now)
         }
       }
       this.#dictionary.writeTimes(batch)
@@ -140,18 +141,19 @@ export class TaskState {
    */
   async touch(): Promise<void> {
     if (this.#dictionary.positioned().length === 0) return
+    const now = this.#clock.now()
     await this.#database.write((batch) => {
-      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, next, this.#clock))
+      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, next, now))
     })
   }
 
   /** One atomic write of changelog records (null keys are skipped) and the positions behind them. */
   async restoreBatch(parts: readonly RestoredPart[]): Promise<void> {
     await this.#database.write((batch) => {
-      for (const { store, sets, next } of parts) {
+      for (const { store, sets, next, at = this.#clock.now() } of parts) {
         const target = this.store(store)
         for (const set of sets) restoreSet(target, batch, set)
-        this.#dictionary.writePosition(batch, store, next, this.#clock)
+        this.#dictionary.writePosition(batch, store, next, at)
       }
     })
   }

@@ -19,6 +19,7 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
   #tombstones: Buffer[] = [] // database keys found by expire, for the changelog at the next flush
   #leaving: CachedRow<V>[] = [] // expired rows that stay in the cache until the persist under way is done
   #sweep = false // the cache may hold rows below #gone
+  #rest: number | undefined // stream time of an expiry that found more than one call takes
 
   constructor(options: RowStoreOptions<V>) {
     super(options)
@@ -48,6 +49,14 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
       return
     }
     return this.#find(windowId(oldest, ''), streamTime)
+  }
+
+  /**
+   * Goes on with an expiry that found more than one call takes. Before each commit: the one who expires by stream time calls again only when
+   * that has moved, and with more keys a window than one call takes the store would grow for ever.
+   */
+  expireRest(): MaybePromise<void> {
+    if (this.#rest !== undefined) return this.expire(this.#rest)
   }
 
   /** A set of an expired row is refused: its tombstone may be in the changelog already, and a later row would stay for ever. */
@@ -84,6 +93,7 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
     this.#goneOnDisk = ''
     this.#tombstones = []
     this.#sweep = false
+    this.#rest = undefined
   }
 
   async #find(bound: string, streamTime: number): Promise<void> {
@@ -98,7 +108,9 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
     if (found < MOST) {
       this.#gone = bound
       this.#due = streamTime + this.#step
+      this.#rest = undefined
     } else {
+      this.#rest = streamTime
       this.#gone = `${last!.toString('latin1', 2)}\0` // the next call goes on behind it
     }
     this.#sweep = true

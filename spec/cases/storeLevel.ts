@@ -431,9 +431,10 @@ export function storeLevelCases(driver: DatabaseDriver): void {
           await rows.expire(1_000_000)
           await commit(state, log.sink)
           expect(log.taken().length).to.equal(20_000)
-          await rows.expire(1_000_000)
+          await rows.expireRest()
           await commit(state, log.sink)
           expect(log.taken().length).to.equal(5_000)
+          expect(rows.expireRest()).to.equal(undefined)
           expect(rows.size).to.equal(0)
           expect(rows.expire(1_000_001)).to.equal(undefined) // nothing due: no scan, no promise
           expect(rows.dirty).to.equal(false)

@@ -163,6 +163,46 @@ describe('restoring the stores of a task', () => {
   )
 
   it(
+    'restores whole when it was broken off and taken up again so often that tombstones of what it read first may be gone',
+    start(async ({ log, clock, restore, rows }) => {
+      log.log(A, entries(0, 300))
+      const part = async (): Promise<void> => {
+        const controller = new AbortController()
+        const onProgress = ({ store }: RestoreProgress): void => {
+          if (store === 'a') controller.abort(new Error('revoked'))
+        }
+        const error = await failure(restore({ signal: controller.signal, onProgress, batchBytes: 500 }))
+        expect(error.message).to.equal('revoked')
+      }
+      await part()
+      await clock.advance(0.7 * DAY)
+      await part()
+      await clock.advance(0.7 * DAY)
+      // The cleaner was here: k0 was deleted, and its tombstone is gone too.
+      log.log(A, [null, ...entries(1, 300)])
+      await restore()
+      expect((await rows('a')).length).to.equal(299)
+    })
+  )
+
+  it(
+    'takes as the age that counts what the changelog says of its tombstones',
+    start(async ({ log, clock, restore, rows }) => {
+      const changelogs = [{ store: 'a', tp: A, tombstonesKeptMs: 60_000 }]
+      log.log(A, entries(0, 10))
+      await restore({ changelogs })
+      log.log(A, [null, ...entries(1, 12)])
+      await clock.advance(59_000)
+      await restore({ changelogs })
+      expect((await rows('a')).length, 'within the time only the tail is read').to.equal(12)
+      log.log(A, [null, ...entries(1, 14)])
+      await clock.advance(61_000)
+      await restore({ changelogs })
+      expect((await rows('a')).length).to.equal(13)
+    })
+  )
+
+  it(
     'says StoreCorruptedError when the log begins behind the position, and wipes nothing by itself',
     start(async ({ log, state, restore, rows }) => {
       log.log(A, entries(0, 10))

@@ -357,6 +357,29 @@ describe('A task', () => {
     expect(dropped).to.deep.equal(['late'])
   })
 
+  it('drops windows past retention also when one window has more keys than one expiry takes', async () => {
+    const name = `${app}-in`
+    const changelog = `${app}-per-minute-changelog`
+    await create(name, changelog)
+    const t = topology()
+    t.stream(topic(name, json<number>()))
+      .groupByKey()
+      .windowedBy(tumbling('1m', { grace: 0 }))
+      .count({ name: 'per-minute' })
+    await send(
+      name,
+      Array.from({ length: 21_000 }, (_, i) => [`k${i}`, 1, 0] as [string, number, number])
+    )
+    let sent = 21_000
+    await life(taskOf(t, { cache: { limit: 64 << 20, used: 0 } }), async () => {
+      if (!at(name, sent)()) return false
+      await send(name, [['k', 1, 10 * 86_400_000]])
+      sent++
+      const end = await transport.offsets([{ topic: changelog, partition: 0 }], 'lso')
+      return end.get(`${changelog}-0`)! >= 42_000
+    })
+  })
+
   for (const guarantee of ['exactly-once', 'at-least-once'] as const) {
     it(`rebuilds its state after its files are wiped, ${guarantee}`, async () => {
       const name = `${app}-in`
