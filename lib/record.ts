@@ -200,6 +200,16 @@ export class StreamRecord<K, V> {
     return this._value
   }
 
+  /** @internal True when the other's key was taken over as it lies, unread; false says nothing. */
+  sameKey(other: StreamRecord<unknown, unknown>): boolean {
+    return (
+      this._keySerde !== undefined &&
+      this._set === other._set &&
+      this._row === other._row &&
+      other._keySerde === this._keySerde
+    )
+  }
+
   /** @internal The set whose bytes are this record's key under `serde`, unless an object was handed out that may have changed. */
   rawKey(serde: Serde<K>): RecordSet | undefined {
     return this._keySerde === serde && (this._key === UNREAD || typeof this._key !== 'object' || this._key === null)

@@ -1,6 +1,13 @@
 /** The DSL in one import. */
 export type { Pair } from '../operators/map.ts'
-export type { Output, Processor, ProcessorContext } from '../operators/process.ts'
+export type {
+  Output,
+  Processor,
+  ProcessorContext,
+  ValueOutput,
+  ValuesContext,
+  ValuesProcessor
+} from '../operators/process.ts'
 export type { TimeWindows } from '../operators/windows.ts'
 export { TopologyBuilder, topology } from './builder.ts'
 export type { Grouped, StoreOptions } from './grouped.ts'

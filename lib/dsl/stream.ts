@@ -8,7 +8,13 @@ import { MapOperator, type Pair } from '../operators/map.ts'
 import { MapValuesOperator } from '../operators/mapValues.ts'
 import { MergeOperator } from '../operators/merge.ts'
 import { PeekOperator } from '../operators/peek.ts'
-import { ProcessOperator, type Processor, type ProcessorContext } from '../operators/process.ts'
+import {
+  ProcessOperator,
+  type Processor,
+  type ProcessorContext,
+  type ValuesContext,
+  type ValuesProcessor
+} from '../operators/process.ts'
 import { SelectKeyOperator } from '../operators/selectKey.ts'
 import { type Branch, SplitOperator } from '../operators/split.ts'
 import { type StreamTableJoiner, StreamTableJoinOperator } from '../operators/streamTableJoin.ts'
@@ -61,6 +67,11 @@ export interface ProcessOptions<K2, V2, S extends readonly StoreDefinition<strin
   /** Serde, and type, of the values that come out. Default: those that go in. */
   readonly value?: Serde<V2>
 }
+
+export type ProcessValuesOptions<V2, S extends readonly StoreDefinition<string, unknown>[]> = Omit<
+  ProcessOptions<never, V2, S>,
+  'key'
+>
 
 type Predicate<K, V> = (record: StreamRecord<K, V>) => boolean
 
@@ -339,18 +350,31 @@ export class Stream<K, V> {
       | { create(): Processor<K, V, K2, V2, StoreFaces<S>> },
     options: ProcessOptions<K2, V2, S> = {}
   ): Stream<K2, V2> {
-    type Plain = Processor<K, V, K2, V2>
-    const { graph } = this.part
-    for (const { spec } of options.stores ?? []) graph.shareStore(spec)
-    const create =
-      typeof processor === 'function'
-        ? (): Plain => ({ process: processor as Plain['process'] })
-        : (): Plain => processor.create() as unknown as Plain
-    const stores = (options.stores ?? []).map((store) => store.name)
-    const node = step(this.part, 'process', { name: options.name, stores }, () => new ProcessOperator(create()))
+    const node = this.#process('process', processor, options, false)
     const key = options.key ?? (this.part.key as unknown as Serde<K2> | undefined)
     const value = options.value ?? (this.part.value as unknown as Serde<V2> | undefined)
     return new Stream<K2, V2>({ ...this.#base(node), key, value, rekeyed: true })
+  }
+
+  /**
+   * As `process`, under the key of each record: nothing behind it repartitions. `forward` takes the value alone; a key that is not the
+   * record's is an error.
+   * @example
+   * const seen = keyValueStore('seen', { key: string(), value: int() })
+   * stream.processValues(async (record, context) => {
+   *   const times = ((await context.store('seen').get(record.key)) ?? 0) + 1
+   *   await context.store('seen').put(record.key, times)
+   *   await context.forward({ value: times })
+   * }, { stores: [seen], value: int() })
+   */
+  processValues<V2 = V, const S extends readonly StoreDefinition<string, unknown>[] = []>(
+    processor:
+      | ((record: StreamRecord<K, V>, context: ValuesContext<K, V2, StoreFaces<S>>) => MaybePromise<void>)
+      | { create(): ValuesProcessor<K, V, V2, StoreFaces<S>> },
+    options: ProcessValuesOptions<V2, S> = {}
+  ): Stream<K, V2> {
+    const node = this.#process('processValues', processor, options, true)
+    return this.#valued(node, options.value ?? (this.part.value as unknown as Serde<V2> | undefined))
   }
 
   /**
@@ -412,6 +436,21 @@ export class Stream<K, V> {
     const node = step(part, what, { name, stores: [store], keepsKey: true }, create)
     part.graph.copartition(node, [part.node, table.part.node])
     return new Stream<K, V2>({ ...part, node, anchor: name ?? part.anchor, value: options.result })
+  }
+
+  #process(
+    what: string,
+    // biome-ignore lint/suspicious/noExplicitAny: the callers say it exactly
+    processor: ((record: any, context: any) => MaybePromise<void>) | { create(): any },
+    options: { readonly name?: string; readonly stores?: readonly StoreDefinition<string, unknown>[] },
+    keepsKey: boolean
+  ): string {
+    const definitions = options.stores ?? []
+    for (const { spec } of definitions) this.part.graph.shareStore(spec)
+    const create = typeof processor === 'function' ? () => ({ process: processor }) : () => processor.create()
+    const stores = definitions.map((store) => store.name)
+    const parts = { name: options.name, stores, keepsKey }
+    return step(this.part, what, parts, () => new ProcessOperator(create(), keepsKey))
   }
 
   #group<K3>(part: Part<K3, V>, { name, key, value }: SerdeOptions<K3, V>): Grouped<NonNullable<K3>, V> {

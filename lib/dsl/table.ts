@@ -12,7 +12,7 @@ import type { Change, Operator } from '../topology/node.ts'
 import { GroupedTable } from './groupedTable.ts'
 import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
-import { type SerdeOptions, Stream } from './stream.ts'
+import { type NodeOptions, Stream } from './stream.ts'
 
 export interface TableOptions {
   /** Names the node and its store; a named table keeps its rows. */
@@ -70,15 +70,14 @@ export class Table<K, V> {
    */
   groupBy<K2, V2>(
     select: GroupSelector<V, K, K2, V2>,
-    options: SerdeOptions<NonNullable<K2>, NonNullable<V2>> & { readonly key: Serde<NonNullable<K2>> }
-  ): GroupedTable<NonNullable<K2>, NonNullable<V2>> {
-    type Groups = Part<NonNullable<K2>, Change<NonNullable<V2>>>
+    options: NodeOptions & { readonly key: Serde<K2>; readonly value?: Serde<V2> }
+  ): GroupedTable<K2, V2> {
     this.trackOld()
     const what = 'groupBy() of a table'
-    const key = keySerde({ ...this.part, key: undefined } as Part<NonNullable<K2>, unknown>, options?.key, what)
-    const value = options.value ?? json<NonNullable<V2>>()
-    const node = step(this.part, 'groupBy', {}, () => new TableGroupByOperator(select, key as Serde<K2>))
-    const part: Groups = { ...this.part, node, key, value: changed(value), rekeyed: true }
+    const key = keySerde<K2>({ ...this.part, key: undefined }, options?.key, what)
+    const value = options.value ?? json<V2>()
+    const node = step(this.part, 'groupBy', {}, () => new TableGroupByOperator(select, key))
+    const part: Part<K2, Change<V2>> = { ...this.part, node, key, value: changed(value), rekeyed: true }
     return new GroupedTable(through(part, { name: options.name }, 'by', what), value)
   }
 

@@ -1,4 +1,5 @@
 /** The user's own operator: callbacks with a context, stores and timers. */
+import { isDeepStrictEqual } from 'node:util'
 import { TopologyError } from '../errors.ts'
 import { type Headers, NO_HEADERS, StreamRecord } from '../record.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
@@ -16,6 +17,11 @@ export interface Output<K, V> {
   /** ms, not negative. In a punctuator the default is its time. */
   readonly timestamp?: number
   readonly headers?: Headers
+}
+
+/** What a processor of values may forward: the key is that of the record in hand. In a punctuator, where there is none, give one. */
+export interface ValueOutput<K, V> extends Omit<Output<K, V>, 'key'> {
+  readonly key?: K
 }
 
 /** One object per node and task. `Stores` maps names of connected stores to their types. */
@@ -44,6 +50,19 @@ export interface Processor<K, V, K2, V2, Stores = Record<never, never>> {
   close?(): void
 }
 
+/** As ProcessorContext, under a key that stays. */
+export interface ValuesContext<K, V, Stores = Record<never, never>>
+  extends Omit<ProcessorContext<K, V, Stores>, 'forward'> {
+  /** As ProcessorContext. @throws TopologyError for a key that is not the record's, or none where there is no record */
+  forward(output: ValueOutput<K, V>): MaybePromise<void>
+}
+
+export interface ValuesProcessor<K, V, V2, Stores = Record<never, never>> {
+  init?(context: ValuesContext<K, V2, Stores>): void
+  process(record: StreamRecord<K, V>, context: ValuesContext<K, V2, Stores>): MaybePromise<void>
+  close?(): void
+}
+
 /**
  * Runs a processor. The key of what it forwards may differ, so a grouping behind it repartitions.
  * @example
@@ -51,14 +70,17 @@ export interface Processor<K, V, K2, V2, Stores = Record<never, never>> {
  */
 export class ProcessOperator<K, V, K2, V2> implements Operator {
   readonly #processor: Processor<K, V, K2, V2>
+  readonly #keepsKey: boolean
   #context!: UserContext<K2, V2>
 
-  constructor(processor: Processor<K, V, K2, V2>) {
+  /** @param keepsKey refuses to forward under another key */
+  constructor(processor: Processor<K, V, K2, V2>, keepsKey = false) {
     this.#processor = processor
+    this.#keepsKey = keepsKey
   }
 
   init(context: OperatorContext): void {
-    this.#context = new UserContext(context)
+    this.#context = new UserContext(context, this.#keepsKey)
     this.#processor.init?.(this.#context as unknown as ProcessorContext<K2, V2>)
   }
 
@@ -77,12 +99,14 @@ export class ProcessOperator<K, V, K2, V2> implements Operator {
 
 class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown>> {
   readonly #context: OperatorContext
+  readonly #keepsKey: boolean
   readonly #faces = new Map<string, unknown>()
   #time = -1 // of the record or punctuation in hand
   #record: StreamRecord<unknown, unknown> | undefined
 
-  constructor(context: OperatorContext) {
+  constructor(context: OperatorContext, keepsKey: boolean) {
     this.#context = context
+    this.#keepsKey = keepsKey
   }
 
   /** @internal */
@@ -117,9 +141,30 @@ class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown
         `Node "${this.#context.nodeName}" forwards a record with the timestamp ${timestamp}: event times are not negative. Leave it out to take that of the record in hand.`
       )
     }
+    if (this.#keepsKey) return this.#context.forward(this.#underKey(output, timestamp))
     if (output instanceof StreamRecord) return this.#context.forward(output)
     const headers = output.headers ?? this.#record?.headers ?? NO_HEADERS
     return this.#context.forward(new StreamRecord(output.key, output.value, timestamp, headers))
+  }
+
+  #underKey(output: ValueOutput<K, V>, timestamp: number): StreamRecord<unknown, V> {
+    const record = this.#record
+    const node = this.#context.nodeName
+    if (record === undefined) {
+      if (output.key !== undefined) return new StreamRecord(output.key, output.value, timestamp, output.headers)
+      throw new TopologyError(`Node "${node}" forwards without a key where there is no record in hand: give it one.`)
+    }
+    if (output instanceof StreamRecord && output.sameKey(record)) return output
+    if (output.key !== undefined && !isDeepStrictEqual(output.key, record.key)) {
+      throw new TopologyError(
+        `Node "${node}" is a processValues and forwards under another key than the record's: what comes behind it would look for the record ` +
+          'in the wrong partition. Leave the key out, or use process(), behind which a grouping repartitions.'
+      )
+    }
+    if (output instanceof StreamRecord) return output
+    let next = record.withValue(output.value)
+    if (timestamp !== record.timestamp) next = next.withTimestamp(timestamp)
+    return output.headers === undefined ? next : next.withHeaders(output.headers)
   }
 
   store(name: string): unknown {

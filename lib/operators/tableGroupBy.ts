@@ -4,7 +4,10 @@ import type { MaybePromise } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 
 /** The group of a row and what it counts for there; null = the row is in no group. */
-export type GroupSelector<V, K, K2, V2> = (value: V, key: K) => readonly [K2, V2] | null
+export type GroupSelector<V, K, K2, V2> = (
+  value: V,
+  key: K
+) => readonly [K2 | null | undefined, V2 | null | undefined] | null | undefined
 
 /**
  * Within one group old and new go as one change, so that the group's result has no state in between; else the old one first. A row
@@ -43,7 +46,7 @@ export class TableGroupByOperator<K, V, K2, V2> implements Operator {
   #pair(value: V | null, key: K): readonly [K2, V2] | null {
     if (value === null) return null
     const pair = this.#select(value, key)
-    return pair == null || pair[0] == null || pair[1] == null ? null : pair
+    return pair == null || pair[0] == null || pair[1] == null ? null : (pair as readonly [K2, V2])
   }
 
   #same(a: K2, b: K2): boolean {

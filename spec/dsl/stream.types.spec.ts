@@ -43,6 +43,32 @@ describe('types', () => {
     expect(t.graph.hasName('sum')).to.equal(true)
   })
 
+  it('of a grouped table follow the pairs, without their nulls', () => {
+    const table = topology().table(topic('stops', json<{ state: string | null; delay: number | null }>()))
+    const groups = table.groupBy(({ state, delay }) => [state, delay], { key: string(), value: long() })
+    const sum = groups.reduce(
+      (a, b) => a + b,
+      (a, b) => a - b
+    )
+    same<OfTable<typeof sum>, [string, number]>(true)
+    const open = table.groupBy(({ state }) => [state, state === null ? 0 : 1] as const, {
+      key: string(),
+      value: long()
+    })
+    const per = open.aggregate(
+      () => '',
+      (text, one) => text + one,
+      (text) => text
+    )
+    same<OfTable<typeof per>, [string, string]>(true)
+    // @ts-expect-error the serde must fit the group
+    table.groupBy(({ delay }) => [delay, 1], { key: string() })
+    const steady = topology()
+      .stream(flights)
+      .processValues<number>((record, context) => context.forward({ value: record.value.delay }), { value: long() })
+    same<OfStream<typeof steady>, [string, number]>(true)
+  })
+
   it('give windowed keys, nullable changes and join partners', () => {
     const t = topology()
     const s = t.stream(flights)
