@@ -1,13 +1,15 @@
 /** Grouped streams: one running value per key, or per key and window. */
+import { TopologyError } from '../errors.ts'
 import { AggregateOperator, type Step } from '../operators/aggregate.ts'
-import type { TimeWindows } from '../operators/windows.ts'
+import type { SlidingWindows, TimeWindows } from '../operators/windows.ts'
 import type { Serde, StreamRecord } from '../record.ts'
 import { json } from '../serde/json.ts'
 import { long } from '../serde/numbers.ts'
+import { callSite } from '../topology/names.ts'
 import { keySerde, type Part, stateName, step } from './part.ts'
 import { specOf } from './store.ts'
 import { Table } from './table.ts'
-import { WindowedGrouped } from './windowedGrouped.ts'
+import { type WindowedByOptions, WindowedGrouped } from './windowedGrouped.ts'
 
 export interface StoreOptions<A> {
   /** Names the node, its store and so its changelog. Without one the name is derived, with a warning. */
@@ -64,10 +66,18 @@ export class Grouped<K, V> {
 
   /**
    * The same per window of time.
+   * @throws TopologyError ERR_TOPOLOGY_WINDOW for `emit: 'close'` of the unlimited window, which never closes
    * @example grouped.windowedBy(tumbling('1d', { grace: '12h' })).count({ name: 'flights-per-day' })
+   * @example grouped.windowedBy(sliding('10m'), { emit: 'close', onLate: ({ key, lateBy }) => console.warn(key, lateBy) }).count({ name: 'per-10m' })
    */
-  windowedBy(windows: TimeWindows): WindowedGrouped<K, V> {
-    return new WindowedGrouped(this.#part, windows)
+  windowedBy(windows: TimeWindows | SlidingWindows, options: WindowedByOptions<K, V> = {}): WindowedGrouped<K, V> {
+    if (options.emit === 'close' && 'origin' in windows) {
+      throw new TopologyError(
+        `windowedBy (${callSite()}) shall emit the unlimited window when it closes, which it never does. Leave emit out, or use other windows.`,
+        { code: 'ERR_TOPOLOGY_WINDOW' }
+      )
+    }
+    return new WindowedGrouped(this.#part, windows, options)
   }
 
   #aggregate<A>(what: string, next: Step<K, V, A>, options: StoreOptions<A>): Table<K, A> {

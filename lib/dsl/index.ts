@@ -1,4 +1,5 @@
 /** The DSL in one import. */
+export type { Late, OnLate } from '../operators/late.ts'
 export type { Pair } from '../operators/map.ts'
 export type {
   Output,
@@ -8,7 +9,7 @@ export type {
   ValuesContext,
   ValuesProcessor
 } from '../operators/process.ts'
-export type { TimeWindows } from '../operators/windows.ts'
+export type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/windows.ts'
 export { TopologyBuilder, topology } from './builder.ts'
 export type { Grouped, StoreOptions } from './grouped.ts'
 export type { GroupedTable } from './groupedTable.ts'
@@ -17,5 +18,5 @@ export type { JoinOptions, NodeOptions, ProcessOptions, RepartitionOptions, Serd
 export type { StreamJoinOptions, Within } from './streamJoin.ts'
 export type { Table, TableOptions } from './table.ts'
 export { type Topic, type TopicParts, topic } from './topic.ts'
-export type { WindowedGrouped, WindowStoreOptions } from './windowedGrouped.ts'
-export { hopping, tumbling, type WindowOptions } from './windows.ts'
+export type { WindowedByOptions, WindowedGrouped, WindowStoreOptions } from './windowedGrouped.ts'
+export { hopping, session, sliding, tumbling, unlimited, type WindowOptions } from './windows.ts'

@@ -19,6 +19,8 @@ export interface Part<K, V> {
   readonly value: Serde<V> | undefined
   /** The key was changed since the last topic: records may lie in the wrong partition for it. */
   readonly rekeyed: boolean
+  /** Behind windows: how long after its end, in stream time, a window may still change (sessions: with the gap), ms. */
+  readonly grace?: number
 }
 
 export interface StepOptions {

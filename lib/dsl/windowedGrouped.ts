@@ -1,11 +1,15 @@
 /** Grouped and windowed streams: one running value per key and window. */
 import type { Step } from '../operators/aggregate.ts'
+import type { WindowBehaviour } from '../operators/behaviour.ts'
+import type { OnLate } from '../operators/late.ts'
+import { bucketWidth, SlidingAggregateOperator, slidingRetention } from '../operators/slidingAggregate.ts'
+import { slotsSerde } from '../operators/slidingRow.ts'
 import { WindowedAggregateOperator } from '../operators/windowedAggregate.ts'
-import type { TimeWindows } from '../operators/windows.ts'
-import type { StreamRecord } from '../record.ts'
+import type { SlidingWindows, TimeWindows } from '../operators/windows.ts'
+import type { Serde, StreamRecord } from '../record.ts'
 import { json } from '../serde/json.ts'
 import { long } from '../serde/numbers.ts'
-import { type Windowed, windowed } from '../serde/windowed.ts'
+import { type Windowed, windowedBySize } from '../serde/windowed.ts'
 import type { Duration } from '../time.ts'
 import { aggregateStep, countStep, inherited, reduceStep, type StoreOptions } from './grouped.ts'
 import { keySerde, type Part, stateName, step } from './part.ts'
@@ -18,18 +22,31 @@ export interface WindowStoreOptions<A> extends StoreOptions<A> {
   readonly retention?: Duration
 }
 
+/** What becomes of the windows, beside their values. */
+export interface WindowedByOptions<K, V> extends WindowBehaviour<K, V> {
+  /**
+   * 'update' (default): each change of a window goes on, once per commit with a cache. 'close': each window goes on once, when stream time has
+   * passed its end by the grace and it takes no more records, with the headers of the record that moved stream time.
+   */
+  readonly emit?: 'update' | 'close' | undefined
+  /** Called for each record that a closed window refuses, with the window and how late it is. The record is counted as dropped all the same. */
+  readonly onLate?: OnLate<K, V> | undefined
+}
+
 /**
  * From `windowedBy`. A record counts in a window as long as stream time has not passed the window's end by the grace; later it is dropped
- * as 'late'. Null values are not dropped here: they reach your function.
+ * as 'late'. Null values are not dropped by windows of time: they reach your function. Sliding windows drop them.
  */
 export class WindowedGrouped<K, V> {
   readonly #part: Part<K, V>
-  readonly #windows: TimeWindows
+  readonly #windows: TimeWindows | SlidingWindows
+  readonly #behaviour: WindowedByOptions<K, V>
 
   /** @internal */
-  constructor(part: Part<K, V>, windows: TimeWindows) {
+  constructor(part: Part<K, V>, windows: TimeWindows | SlidingWindows, behaviour: WindowedByOptions<K, V> = {}) {
     this.#part = part
     this.#windows = windows
+    this.#behaviour = behaviour
   }
 
   /** How many records each key has had in each window. */
@@ -58,19 +75,45 @@ export class WindowedGrouped<K, V> {
     return this.#aggregate('aggregate', aggregateStep(initial, add), options)
   }
 
-  /** @throws TopologyError ERR_TOPOLOGY_WINDOW when the retention is below size + grace */
+  /** @throws TopologyError ERR_TOPOLOGY_WINDOW when the retention is below what the windows need */
   #aggregate<A>(what: string, next: Step<K, V, A>, options: WindowStoreOptions<A>): Table<Windowed<K>, A> {
-    const part = this.#part
-    const windows = this.#windows
-    const { size, grace } = windows
-    const key = keySerde(part, undefined, `${what}()`)
-    const { value = json<A>(), caching = true, logged, topicConfig } = options
-    const name = stateName(part, what, options.name)
-    const retentionMs = checkRetention(name, options.retention ?? size + grace, size + grace, 'size + grace')
-    const kind = 'window' as const
-    part.graph.addStore(specOf({ name, kind, key, value, caching, logged, topicConfig, windowMs: size, retentionMs }))
-    step(part, what, { name, stores: [name] }, () => new WindowedAggregateOperator(name, key, windows, next))
-    const windowedKey = windowed(key, size)
-    return new Table({ ...part, node: name, anchor: name, key: windowedKey, value, rekeyed: false }, () => name)
+    return addWindows(this.#part, what, this.#windows, next, options, this.#behaviour)
   }
+}
+
+/** @internal The store and node of a windowed aggregation, and the table that comes out. */
+export function addWindows<K, V, A>(
+  part: Part<K, V>,
+  what: string,
+  windows: TimeWindows | SlidingWindows,
+  next: Step<K, V, A>,
+  options: WindowStoreOptions<A>,
+  behaviour: WindowedByOptions<K, V>
+): Table<Windowed<K>, A> {
+  const key = keySerde(part, undefined, `${what}()`)
+  const { value = json<A>(), caching = true, logged, topicConfig } = options
+  const name = stateName(part, what, options.name)
+  const store = { name, kind: 'window' as const, key, caching, logged, topicConfig }
+  let windowedKey: Serde<Windowed<K>>
+  if ('difference' in windows) {
+    const { difference, grace } = windows
+    const least = 2 * difference + grace
+    const asked = checkRetention(name, options.retention ?? least, least, '2 × time difference + grace')
+    const retentionMs = Math.max(asked, slidingRetention(windows))
+    part.graph.addStore(specOf({ ...store, value: slotsSerde(value), windowMs: bucketWidth(windows), retentionMs }))
+    step(part, what, { name, stores: [name] }, () => new SlidingAggregateOperator(name, key, windows, next, behaviour))
+    windowedKey = windowedBySize(key, difference)
+  } else {
+    const { size, grace, origin } = windows
+    const least = size + grace
+    const kept =
+      origin === undefined
+        ? { retentionMs: checkRetention(name, options.retention ?? least, least, 'size + grace') }
+        : {}
+    part.graph.addStore(specOf({ ...store, value, windowMs: size, ...kept }))
+    step(part, what, { name, stores: [name] }, () => new WindowedAggregateOperator(name, key, windows, next, behaviour))
+    windowedKey = windowedBySize(key, size)
+  }
+  const grace = windows.grace
+  return new Table({ ...part, node: name, anchor: name, key: windowedKey, value, rekeyed: false, grace }, () => name)
 }

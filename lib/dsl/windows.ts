@@ -1,6 +1,6 @@
 /** How time is cut into windows, with the checks that windows can work. */
 import { TopologyError } from '../errors.ts'
-import type { TimeWindows } from '../operators/windows.ts'
+import type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/windows.ts'
 import { type Duration, ms } from '../time.ts'
 
 export interface WindowOptions {
@@ -51,6 +51,43 @@ export function hopping(size: Duration, options: WindowOptions & { readonly adva
     )
   }
   return { size: sizeMs, advance, grace: whole('grace of hopping windows', options.grace ?? 0, 0) }
+}
+
+/**
+ * Windows [t − difference, t] that end at a record, and [t + 1, t + 1 + difference] that begin behind one: every set of records that lie
+ * at most `difference` apart is in one window. Both ends are inclusive.
+ * @throws TopologyError ERR_TOPOLOGY_WINDOW when a duration cannot work
+ * @example sliding('10m', { grace: '1m' }) // → { difference: 600_000, grace: 60_000 }
+ */
+export function sliding(difference: Duration, { grace = 0 }: WindowOptions = {}): SlidingWindows {
+  return {
+    difference: whole('time difference of sliding windows', difference, 0),
+    grace: whole('grace of sliding windows', grace, 0)
+  }
+}
+
+/**
+ * Windows [first record, last record] of records of one key that are at most `gap` apart: they grow, and a record between two makes them
+ * one. Both ends are inclusive.
+ * @throws TopologyError ERR_TOPOLOGY_WINDOW when a duration cannot work
+ * @example session('30m', { grace: '5m' }) // → { gap: 1_800_000, grace: 300_000 }
+ */
+export function session(gap: Duration, { grace = 0 }: WindowOptions = {}): SessionWindows {
+  return { gap: whole('gap of sessions', gap, 1), grace: whole('grace of sessions', grace, 0) }
+}
+
+/**
+ * One window [start, ∞): for what is counted since a day. Earlier records are in no window; none is ever late, and the window never closes.
+ * @param options `start`: ms since the epoch, default 0
+ * @throws TopologyError ERR_TOPOLOGY_WINDOW when the start is no whole number of at least 0
+ * @example unlimited({ start: Date.UTC(2026, 0, 1) }).origin // → 1767225600000
+ */
+export function unlimited({ start = 0 }: { readonly start?: number } = {}): TimeWindows {
+  if (!(Number.isSafeInteger(start) && start >= 0)) {
+    throw fault(`The unlimited window starts at ${start}: it must be whole milliseconds since the epoch, at least 0.`)
+  }
+  const never = Number.POSITIVE_INFINITY
+  return { size: never, advance: never, grace: 0, origin: start }
 }
 
 /** @internal Retention in ms. */

@@ -1,11 +1,15 @@
 /** One running value per key and window of time. */
-import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
+import { type Headers, type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { Windowed } from '../serde/windowed.ts'
 import { windowId, windowStart } from '../store/bytes.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
+import type { WindowRowStore } from '../store/windowRows.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import type { Step } from './aggregate.ts'
+import type { WindowBehaviour } from './behaviour.ts'
+import { refuse } from './late.ts'
 import { RowIds } from './rowIds.ts'
+import { TimeQueue } from './timeQueue.ts'
 import { firstStart, type TimeWindows } from './windows.ts'
 
 const START = 8 // characters of a row id before the key
@@ -21,20 +25,30 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
   readonly #name: string
   readonly #windows: TimeWindows
   readonly #step: Step<K, V, A>
+  readonly #behaviour: WindowBehaviour<K, V>
   readonly #ids: RowIds<K>
   #store!: RowStore<A>
   #caching = true
   #context!: OperatorContext
   #time = -1 // highest time seen here; kept over restarts by context.save
   #nextExpiry = 0
+  #closed = Number.NEGATIVE_INFINITY // on close: windows that end at or before it were emitted
+  #waiting: TimeQueue | undefined // on close: ids of windows that were not emitted
   #known: (string | undefined)[] = [] // ids of the earliest windows of the prefetched rows: a string used again has its hash already
   #start = -1 // of #prefix
   #prefix = ''
 
-  constructor(store: string, key: Serde<K>, windows: TimeWindows, step: Step<K, V, A>) {
+  constructor(
+    store: string,
+    key: Serde<K>,
+    windows: TimeWindows,
+    step: Step<K, V, A>,
+    behaviour: WindowBehaviour<K, V> = {}
+  ) {
     this.#name = store
     this.#windows = windows
     this.#step = step
+    this.#behaviour = behaviour
     this.#ids = new RowIds(key)
   }
 
@@ -42,9 +56,22 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     this.#context = context
     this.#time = context.saved('time') ?? -1
     this.#store = context.store(this.#name) as RowStore<A>
+    if (this.#behaviour.emit === 'close') {
+      this.#caching = true // nothing goes on before the window closes
+      this.#resume(context)
+      return
+    }
     this.#caching = this.#store.spec.caching
     if (!this.#caching) return
     this.#store.onFlush = (row, old) => this.#forward(this.#ids.key(row.id, START), windowStart(row.id), row, old)
+  }
+
+  /** What was waiting before a restart waits again; what was emitted is not. */
+  #resume(context: OperatorContext): void {
+    const { size, grace } = this.#windows
+    this.#closed = context.saved('closed') ?? (this.#time < 0 ? Number.NEGATIVE_INFINITY : this.#time - grace)
+    const first = Math.max(0, this.#closed - size + 1)
+    this.#waiting = new TimeQueue(this.#store as WindowRowStore<A>, windowId(first, ''), undefined)
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
@@ -57,7 +84,7 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
   /** Ids of the windows that are not surely late. */
   *#open(set: RecordSet, from: number, keys: readonly (string | undefined)[]): Generator<string> {
     const { size, advance, grace } = this.#windows
-    const closed = this.#time - grace
+    const closed = Math.max(this.#time - grace, this.#closed)
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]
       const time = set.timestamps[from + i]!
@@ -98,9 +125,10 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
 
   #update(record: StreamRecord<K, V>, key: string, from: number, known?: string): MaybePromise<void> {
     const { size, advance, grace } = this.#windows
+    const closed = Math.max(this.#time - grace, this.#closed)
     for (let start = from; start <= record.timestamp; start += advance) {
-      if (start + size <= this.#time - grace) {
-        this.#context.drop('late')
+      if (start + size <= closed) {
+        refuse(this.#context, this.#behaviour.onLate, record, start, start + size, closed)
         continue
       }
       const row = this.#store.row(start === from && known !== undefined ? known : this.#id(start, key))
@@ -111,6 +139,7 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
         return result.then(() => this.#update(record, key, next))
       }
     }
+    if (this.#waiting !== undefined) return this.#emit(this.#waiting, record)
     if (this.#time >= this.#nextExpiry) return this.#expire()
   }
 
@@ -119,7 +148,38 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     const value = this.#step(old, record) ?? null
     const time = old === null ? record.timestamp : Math.max(record.timestamp, row.timestamp)
     this.#store.set(row, value, time, record.headers)
+    if (old === null) this.#waiting?.add(row.id)
     if (!this.#caching) return this.#forward(record.key, start, row, old)
+  }
+
+  /** The windows that the record closed, in the order of time; then what nobody can need any more leaves. */
+  #emit(waiting: TimeQueue, record: StreamRecord<K, V>): MaybePromise<void> {
+    const { size, grace } = this.#windows
+    const closed = this.#time - grace
+    if (closed <= this.#closed) return
+    const behind = closed - size + 1 // the first start of a window that is open
+    if (behind > 0) {
+      const limit = windowId(behind, '')
+      for (;;) {
+        const id = waiting.next(limit)
+        if (id instanceof Promise) return id.then(() => this.#emit(waiting, record))
+        if (id === undefined) break
+        waiting.shift()
+        const row = this.#store.row(id)
+        const given =
+          row instanceof Promise ? row.then((r) => this.#final(r, record.headers)) : this.#final(row, record.headers)
+        if (given !== undefined) return given.then(() => this.#emit(waiting, record))
+      }
+    }
+    this.#closed = closed
+    this.#context.save('closed', closed)
+    if (this.#time >= this.#nextExpiry) return this.#expire()
+  }
+
+  #final(row: Row<A>, headers: Headers): MaybePromise<void> {
+    if (row.value === null) return
+    const windowedKey = this.#windowed(this.#ids.key(row.id, START), windowStart(row.id))
+    return this.#context.forward(new StreamRecord(windowedKey, { value: row.value, old: null }, row.timestamp, headers))
   }
 
   /** Once per step of the window grid: windows past retention leave the store. */
@@ -130,8 +190,11 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
   }
 
   #forward(key: K, start: number, row: Row<A>, old: A | null): MaybePromise<void> {
-    const windowedKey: Windowed<K> = { key, start, end: start + this.#windows.size }
     const change: Change<A> = { value: row.value, old }
-    return this.#context.forward(new StreamRecord(windowedKey, change, row.timestamp, row.headers))
+    return this.#context.forward(new StreamRecord(this.#windowed(key, start), change, row.timestamp, row.headers))
+  }
+
+  #windowed(key: K, start: number): Windowed<K> {
+    return { key, start, end: start + this.#windows.size }
   }
 }

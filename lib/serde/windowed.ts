@@ -30,6 +30,11 @@ const cache = new WeakMap<Serde<unknown>, Map<number, WindowedSerde<unknown>>>()
 export function windowed<K>(inner: Serde<K>, size: Duration): WindowedSerde<K> {
   const sizeMs = ms(size)
   if (sizeMs <= 0) throw new ConfigError(`windowed() needs a size above 0, not ${size}.`)
+  return windowedBySize(inner, sizeMs)
+}
+
+/** @internal As `windowed`, for any size of the DSL's windows: 0 of a sliding window, Infinity of the unlimited one. */
+export function windowedBySize<K>(inner: Serde<K>, sizeMs: number): WindowedSerde<K> {
   const made = cache.get(inner as Serde<unknown>) ?? new Map<number, WindowedSerde<unknown>>()
   cache.set(inner as Serde<unknown>, made)
   const known = made.get(sizeMs)

@@ -33,7 +33,7 @@ const examples: Example[] = ['lib/operators', 'lib/dsl', 'lib/serde'].flatMap((r
 /** What examples may take as given: the names a reader would expect. */
 const GIVEN = `
 import {
-  hopping, keyValueStore, topic, topology, tumbling
+  hopping, keyValueStore, session, sliding, topic, topology, tumbling, unlimited
 } from '../../../lib/dsl/index.ts'
 import { changed, int, json, long, nullable, serde, type StandardSchema, string, windowed } from '../../../lib/serde/index.ts'
 interface Flight { date: string; origin: string; state: string; delay: number; distance: number }
@@ -56,7 +56,7 @@ const z = { // a schema library
     '~standard': { vendor: 'z', validate: (value) => ({ value: value as T }) }
   })
 }
-void [changed, hopping, keyValueStore, tumbling, int, long, nullable, serde, windowed, orders, lines, web, mobile, counts, pair, z]
+void [changed, hopping, keyValueStore, session, sliding, tumbling, unlimited, int, long, nullable, serde, windowed, orders, lines, web, mobile, counts, pair, z]
 export type Check = (actual: unknown, expected: unknown) => void
 `
 
