@@ -35,6 +35,12 @@ export class Cluster {
     return this.#topics.get(topic)?.leaders[partition] ?? -1
   }
 
+  /** What the last metadata said against the topic; undefined when it is well, or was not asked for. */
+  refusal(topic: string): TransportError | undefined {
+    const found = this.#topics.get(topic)
+    return found && found.error !== Code.NONE ? this.#topicError(topic, found.error) : undefined
+  }
+
   /** @throws TransportError 'metadata' when there is none after bounded retries, 'fatal' when the topic may not be read. */
   async leader(topic: string, partition: number): Promise<number> {
     const known = this.cachedLeader(topic, partition)

@@ -1,5 +1,5 @@
 /** What one producer holds for one partition: a batch being filled, full ones, and at most one under way. */
-import { TransportError } from '../errors.ts'
+import { EncodeError, TransportError } from '../errors.ts'
 import type { Headers } from '../record.ts'
 import type { PartitionWriter } from './port.ts'
 import { BATCH_HEADER, type BatchIdentity, type RecordBatchWriter } from './protocol/recordBatchWriter.ts'
@@ -65,13 +65,16 @@ export class PartitionQueue implements PartitionWriter {
     valueEnd: number,
     headers: Headers
   ): void {
+    // The encoder's arithmetic ends for no other: Infinity would keep it busy for ever.
+    if (!(timestamp >= 0 && timestamp <= Number.MAX_SAFE_INTEGER)) throw this.#badTime(timestamp)
+    const time = Math.floor(timestamp)
     const open = this.open ?? this.#begin()
-    let bytes = open.append(timestamp, key, keyStart, keyEnd, value, valueStart, valueEnd, headers)
+    let bytes = open.append(time, key, keyStart, keyEnd, value, valueStart, valueEnd, headers)
     if (bytes === 0) {
       if (open.count > 0) {
         this.close()
         this.#owner.full(this)
-        bytes = this.#begin().append(timestamp, key, keyStart, keyEnd, value, valueStart, valueEnd, headers)
+        bytes = this.#begin().append(time, key, keyStart, keyEnd, value, valueStart, valueEnd, headers)
       }
       if (bytes === 0) throw this.#tooLarge((key ? keyEnd - keyStart : 0) + (value ? valueEnd - valueStart : 0))
     }
@@ -129,6 +132,14 @@ export class PartitionQueue implements PartitionWriter {
     this.#full = []
     this.open = undefined
     this.pushed = false
+  }
+
+  #badTime(timestamp: number): EncodeError {
+    const { topic, partition } = this
+    return new EncodeError(
+      `A record for ${topic}-${partition} has the time ${timestamp}. Give milliseconds since 1970, 0 or more and below 2^53.`,
+      { details: { topic, partition, timestamp } }
+    )
   }
 
   #tooLarge(bytes: number): TransportError {

@@ -114,7 +114,8 @@ export interface Group {
 
 /**
  * Encodes records of one partition straight into a batch in wire form. Bytes are copied at the call; nothing is kept alive.
- * @throws TransportError 'too-large' when the record alone exceeds the batch limit.
+ * @throws TransportError 'too-large' when the record alone exceeds the batch limit; EncodeError for a time that is none (below 0,
+ *   NaN, 2^53 and above; fractions of a millisecond are cut off); the failure of its producer, once that has failed.
  */
 export interface PartitionWriter extends Tp {
   /** [keyStart, keyEnd) of `key`, or `key` null; likewise the value. `timestamp` ≥ 0. */
@@ -140,7 +141,7 @@ export interface Producer {
   readonly pendingBytes: number
   /** Sends what is appended, without waiting (full batches are sent by themselves). */
   kick(): void
-  /** Resolves at once, or when `pendingBytes` has fallen below `limit`. Rejects as `flush` does. */
+  /** Resolves at once, or when `pendingBytes` has fallen below `limit` (0: to nothing). Rejects as `flush` does. */
   room(limit: number): Promise<void>
   /** Sends everything; resolves when every partition's batch is acknowledged. A failure is final for this producer. */
   flush(): Promise<void>

@@ -3,7 +3,7 @@ import { MillraceError, StateError, TransportError } from '../errors.ts'
 import { tpKey } from '../record.ts'
 import { type BatchPool, poolOf } from './batchPool.ts'
 import type { Cluster } from './cluster.ts'
-import { isLost } from './coordinatorCall.ts'
+import { isLost, mayRepeat } from './coordinatorCall.ts'
 import { PartitionQueue, type QueueOwner } from './partitionQueue.ts'
 import type { Codec, PartitionWriter } from './port.ts'
 import { judge } from './produceAnswer.ts'
@@ -118,10 +118,12 @@ export class Sender implements QueueOwner {
   }
 
   room(limit: number): Promise<void> {
+    if (!(limit >= 0)) return Promise.reject(new RangeError(`room(${limit}): give a number of bytes`))
+    const below = Math.max(1, limit) // nothing falls below 0
     if (this.#failure) return Promise.reject(this.#failure)
-    if (this.pendingBytes < limit) return Promise.resolve()
+    if (this.pendingBytes < below) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      this.#rooms.push({ limit, resolve, reject })
+      this.#rooms.push({ limit: below, resolve, reject })
       this.#schedule()
     })
   }
@@ -253,16 +255,21 @@ export class Sender implements QueueOwner {
     }
     this.#locating = false
     for (const queue of queues) {
-      if (this.#cluster.cachedLeader(queue.topic, queue.partition) >= 0 || !this.#waiting.has(queue)) continue
       const { topic, partition } = queue
+      if (this.#cluster.cachedLeader(topic, partition) >= 0 || !this.#waiting.has(queue)) continue
+      const refusal = failure ?? this.#cluster.refusal(topic)
+      if (refusal !== undefined && !mayRepeat(refusal)) {
+        this.#defect('Finding leaders', refusal)
+        return
+      }
       this.#again(
         queue,
-        failure instanceof TransportError
-          ? failure
+        refusal instanceof TransportError
+          ? refusal
           : new TransportError(
-              `Partition ${topic}-${partition} has no leader, or does not exist. Create the topic or add partitions, and see that all brokers are up.`,
+              `Partition ${topic}-${partition} has no leader, or does not exist. Add partitions, and see that all brokers are up.`,
               'metadata',
-              { details: { topic, partition }, cause: failure }
+              { details: { topic, partition } }
             )
       )
     }
@@ -286,7 +293,13 @@ export class Sender implements QueueOwner {
     let bytes = 0
     for (const queue of candidates) {
       if (bytes >= REQUEST_BYTES) break
-      const flight = this.#take(queue)
+      let flight: NonNullable<PartitionQueue['flight']>
+      try {
+        flight = this.#take(queue)
+      } catch (error) {
+        this.#defect(`Packing a batch for ${queue.topic}-${queue.partition}`, error)
+        return
+      }
       queues.push(queue)
       bytes += flight.bytes.length
       const entry = { partition: queue.partition, records: flight.bytes }
@@ -370,12 +383,8 @@ export class Sender implements QueueOwner {
 
   /** The whole request failed: it did not arrive, or its answer was lost. Both mend by the same bytes again. */
   #lost(queues: PartitionQueue[], failure: unknown): void {
-    if (!(failure instanceof TransportError) || !(failure.retriable || isLost(failure))) {
-      // Nobody reachable at the start is said as it is; anything else here is a defect.
-      const known = failure instanceof MillraceError
-      this.fail(
-        known ? failure : new TransportError('Producing failed in an unexpected way', 'fatal', { cause: failure })
-      )
+    if (!(failure instanceof TransportError && mayRepeat(failure))) {
+      this.#defect('Producing', failure)
       return
     }
     for (const queue of queues) {
@@ -384,6 +393,17 @@ export class Sender implements QueueOwner {
       this.#again(queue, failure)
       if (this.#failure) return
     }
+  }
+
+  /** Repeating does not help: an error of ours says why; anything else is a defect of ours, or a machine at its limits. */
+  #defect(what: string, failure: unknown): void {
+    this.fail(
+      failure instanceof MillraceError
+        ? failure
+        : new TransportError(`${what} failed in an unexpected way: ${(failure as Error)?.message}`, 'fatal', {
+            cause: failure
+          })
+    )
   }
 
   #again(queue: PartitionQueue, error: TransportError): void {
