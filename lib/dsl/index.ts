@@ -17,6 +17,7 @@ export { keyValueStore, type StoreDefinition, type StoreParts, windowStore } fro
 export type { JoinOptions, NodeOptions, ProcessOptions, RepartitionOptions, SerdeOptions, Stream } from './stream.ts'
 export type { StreamJoinOptions, Within } from './streamJoin.ts'
 export type { Table, TableOptions } from './table.ts'
+export type { TableJoinOptions } from './tableJoin.ts'
 export { type Topic, type TopicParts, topic } from './topic.ts'
 export type { WindowedByOptions, WindowedGrouped, WindowStoreOptions } from './windowedGrouped.ts'
 export { hopping, session, sliding, tumbling, unlimited, type WindowOptions } from './windows.ts'

@@ -13,6 +13,7 @@ import { GroupedTable } from './groupedTable.ts'
 import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
 import { type NodeOptions, Stream } from './stream.ts'
+import { joinTables, type TableJoinOptions } from './tableJoin.ts'
 
 export interface TableOptions {
   /** Names the node and its store; a named table keeps its rows. */
@@ -97,6 +98,47 @@ export class Table<K, V> {
     options: TableOptions & { readonly value?: Serde<NonNullable<V2>> } = {}
   ): Table<K, NonNullable<V2>> {
     return this.#values('mapValues', options, options.value, (value, key) => map(value, key) ?? null)
+  }
+
+  /**
+   * The rows of both tables that have the same key, as either changes. Topics must have equal partition counts (checked at start).
+   * @example t.table(airports).join(t.table(flights), (airport, flight) => ({ ...airport, latest: flight.date }), { name: 'latest-flights' })
+   */
+  join<V2, R>(
+    other: Table<K, V2>,
+    joiner: (left: V, right: V2, key: K) => R,
+    options: TableJoinOptions<NonNullable<R>> = {}
+  ): Table<K, NonNullable<R>> {
+    return this.#join(other, 'join', joiner, options)
+  }
+
+  /** As `join`, also for rows of this table that have no partner: they get null. */
+  leftJoin<V2, R>(
+    other: Table<K, V2>,
+    joiner: (left: V, right: V2 | null, key: K) => R,
+    options: TableJoinOptions<NonNullable<R>> = {}
+  ): Table<K, NonNullable<R>> {
+    return this.#join(other, 'leftJoin', joiner, options)
+  }
+
+  /** As `leftJoin`, for rows of both tables. One of the two is never null. */
+  outerJoin<V2, R>(
+    other: Table<K, V2>,
+    joiner: (left: V | null, right: V2 | null, key: K) => R,
+    options: TableJoinOptions<NonNullable<R>> = {}
+  ): Table<K, NonNullable<R>> {
+    return this.#join(other, 'outerJoin', joiner, options)
+  }
+
+  #join<V2, R>(
+    other: Table<K, V2>,
+    kind: 'join' | 'leftJoin' | 'outerJoin',
+    // biome-ignore lint/suspicious/noExplicitAny: the methods above say it exactly
+    joiner: (left: any, right: any, key: K) => R,
+    options: TableJoinOptions<NonNullable<R>>
+  ): Table<K, NonNullable<R>> {
+    const { part, materialise } = joinTables<K, V, V2, NonNullable<R>>(this, other, kind, joiner, options)
+    return new Table(part, materialise, materialise)
   }
 
   #values<V2>(

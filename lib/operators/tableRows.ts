@@ -5,19 +5,29 @@ import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { TableSourceOperator } from './tableSource.ts'
 
 /**
- * Behind `filter` and `mapValues` when the result has a name, or a join needs its rows.
+ * Behind `filter`, `mapValues` and joins of tables when the result has a name, or a join needs its rows.
  * @example
  * t.stream(flights).join(t.table(airports).filter((airport) => airport.open), pair)
  */
 export class TableRowsOperator<K, V> implements Operator {
   readonly #rows: TableSourceOperator<K, V>
 
-  /** @param skips a row that was not there and is not there is no change */
-  constructor(store: string, key: Serde<K>, skips = false) {
-    this.#rows = new TableSourceOperator(() => store, key, skips)
+  readonly #store: () => string | undefined
+  #context!: OperatorContext
+  #kept = false
+
+  /**
+   * @param store asked at init: without one, changes pass as they are
+   * @param skips a row that was not there and is not there is no change
+   */
+  constructor(store: string | (() => string | undefined), key: Serde<K>, skips = false) {
+    this.#store = typeof store === 'string' ? () => store : store
+    this.#rows = new TableSourceOperator(this.#store, key, skips)
   }
 
   init(context: OperatorContext): void {
+    this.#context = context
+    this.#kept = this.#store() !== undefined
     this.#rows.init(context)
   }
 
@@ -26,6 +36,7 @@ export class TableRowsOperator<K, V> implements Operator {
   }
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
+    if (!this.#kept) return this.#context.forward(record)
     return this.#rows.process(record.withValue(record.value.value))
   }
 }

@@ -141,6 +141,13 @@ export class Topology implements Buildable {
     this.#unnamed.set(name, callSite())
   }
 
+  /** The node and all above it, up to the topics that its sub-topology reads. */
+  upstream(name: string): string[] {
+    const node = this.#nodes.get(name)?.it
+    if (node === undefined || node.kind === 'source') return [name]
+    return [...new Set([name, ...node.parents.flatMap((parent) => this.upstream(parent))])]
+  }
+
   hasName(name: string): boolean {
     return this.#nodes.has(name) || this.#stores.has(name) || this.#repartitions.has(`${name}-repartition`)
   }
