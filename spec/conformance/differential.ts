@@ -1,4 +1,96 @@
-/** Random cases, here and on Kafka Streams' own test driver. */
-export async function differential(_count: number, _seed: number, _print: (line: string) => void): Promise<number> {
-  throw new Error('not yet')
+/** Random cases, here and on Kafka Streams' own test driver. Every difference that is not listed is shrunk and printed. */
+import { seededRandom } from '../../lib/time.ts'
+import { deliberate } from '../interop/differences.ts'
+import { type Jvm, startJvm } from '../interop/jvm.ts'
+import { compare, messageOf, show } from './compare.ts'
+import { runCase } from './engines/driver.ts'
+import type { Case, CaseRecord } from './format.ts'
+import { type Generated, generate } from './generate.ts'
+import { shrink } from './shrink.ts'
+
+/** How one case went on both sides. */
+export type Verdict =
+  | { readonly kind: 'same' | 'refused' }
+  | { readonly kind: 'deliberate'; readonly name: string }
+  | { readonly kind: 'notBuilt'; readonly reason: string }
+  | { readonly kind: 'different'; readonly text: string }
+
+export async function judge(jvm: Jvm, { topology, inputs }: Generated): Promise<Verdict> {
+  const c: Case = { name: 'generated', topology, inputs, expect: { all: [] } }
+  const theirs = await jvm.run(c)
+  const result = await runCase(c)
+  if ('notBuilt' in result) return { kind: 'notBuilt', reason: result.notBuilt }
+  const ours = result.outcome
+  if (theirs.error !== undefined && ours.error !== undefined) return { kind: 'refused' }
+  if (theirs.error !== undefined) return { kind: 'different', text: `theirs fails: ${theirs.error.slice(0, 300)}` }
+  if (ours.error !== undefined) return { kind: 'different', text: `ours fails: ${messageOf(ours.error)}` }
+  const steps = theirs.steps.map((out, after) => ({
+    after,
+    out: out.map(({ headers: _, ...record }): CaseRecord => record)
+  }))
+  const difference = compare({ ...c, expect: { steps } }, ours)
+  if (!difference) return { kind: 'same' }
+  const listed = deliberate(
+    c,
+    ours.steps,
+    steps.map((step) => step.out)
+  )
+  if (listed) return { kind: 'deliberate', name: listed.name }
+  const { where, expected, actual } = difference
+  const perKey = compare({ ...c, expect: { steps }, order: 'perKey' }, ours) ? '' : ' (in the order between keys only)'
+  return { kind: 'different', text: `${where}${perKey}: theirs ${expected}, ours ${actual}` }
+}
+
+/** @returns the exit status */
+export async function differential(count: number, seed: number, print: (line: string) => void): Promise<number> {
+  print(`${count} cases of seed ${seed}`)
+  const jvm = await startJvm((line) => console.error(line))
+  const tally = { same: 0, refused: 0, different: 0, notBuilt: 0 }
+  const deliberates = new Map<string, number>()
+  const missing = new Map<string, number>()
+  const seen = new Map<string, number>() // differences of one kind are shrunk a few times only
+  try {
+    for (let i = 0; i < count; i++) {
+      const drawn = generate(seededRandom((seed * 1_000_003 + i) >>> 0))
+      const verdict = await judge(jvm, drawn)
+      if (verdict.kind === 'deliberate') deliberates.set(verdict.name, (deliberates.get(verdict.name) ?? 0) + 1)
+      else tally[verdict.kind]++
+      if (verdict.kind === 'notBuilt') missing.set(verdict.reason, (missing.get(verdict.reason) ?? 0) + 1)
+      if (verdict.kind !== 'different') continue
+      const kind = opsOf(drawn.topology)
+      seen.set(kind, (seen.get(kind) ?? 0) + 1)
+      if (seen.size > 12 || seen.get(kind)! > 1) continue
+      await tell(jvm, drawn, i, print)
+    }
+  } finally {
+    await jvm.close()
+  }
+  for (const [reason, n] of missing) print(`  ${reason}: ${n} cases left out`)
+  for (const [name, n] of deliberates) print(`  differs on purpose, ${name}: ${n}`)
+  if (tally.refused > 0) print(`  refused on both sides: ${tally.refused}`)
+  const passed = tally.same + tally.refused + [...deliberates.values()].reduce((a, b) => a + b, 0)
+  print(`${passed} passed, ${tally.different} failed`)
+  return tally.different > 0 ? 1 : 0
+}
+
+async function tell(jvm: Jvm, drawn: Generated, index: number, print: (line: string) => void): Promise<void> {
+  const small = await shrink(drawn, async (c) => (await judge(jvm, c)).kind === 'different')
+  const verdict = await judge(jvm, small)
+  print(`✗ case ${index}: ${verdict.kind === 'different' ? verdict.text : 'it does not differ any more'}`)
+  print(`  ${JSON.stringify(small.topology)}`)
+  print(`  ${small.inputs.map(({ topic, ...record }) => `${topic} ${show([record])}`).join(' ')}`)
+}
+
+/** What kind of topology it is, for telling differences apart. */
+function opsOf(e: Generated['topology']): string {
+  const children = [e.in, e.left, e.right].flat().filter((child) => child !== undefined)
+  const kind = [
+    e.op,
+    e.how,
+    e.window?.kind,
+    e.window?.beforeMs === undefined ? undefined : 'window',
+    e.emit,
+    e.graceMs === undefined ? undefined : 'grace'
+  ]
+  return `${kind.filter((part) => part !== undefined).join('.')}(${children.map(opsOf).join(',')})`
 }
