@@ -15,6 +15,8 @@ export {
   type ProcessorContext,
   type RepartitionOptions,
   type SerdeOptions,
+  type SessionGrouped,
+  type SessionOptions,
   type SessionWindows,
   type SlidingWindows,
   type StoreDefinition,
@@ -22,6 +24,7 @@ export {
   type StoreParts,
   type Stream,
   type StreamJoinOptions,
+  session,
   sliding,
   type Table,
   type TableJoinOptions,
@@ -77,6 +80,7 @@ export {
   string,
   uuid,
   type Windowed,
+  sessionWindowed,
   windowed
 } from '../lib/serde/index.ts'
 export type { KeyValueStore, WindowStore } from '../lib/store/port.ts'

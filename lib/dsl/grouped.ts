@@ -1,12 +1,13 @@
 /** Grouped streams: one running value per key, or per key and window. */
 import { TopologyError } from '../errors.ts'
 import { AggregateOperator, type Step } from '../operators/aggregate.ts'
-import type { SlidingWindows, TimeWindows } from '../operators/windows.ts'
+import type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/windows.ts'
 import type { Serde, StreamRecord } from '../record.ts'
 import { json } from '../serde/json.ts'
 import { long } from '../serde/numbers.ts'
 import { callSite } from '../topology/names.ts'
 import { keySerde, type Part, stateName, step } from './part.ts'
+import { SessionGrouped } from './sessionGrouped.ts'
 import { specOf } from './store.ts'
 import { Table } from './table.ts'
 import { type WindowedByOptions, WindowedGrouped } from './windowedGrouped.ts'
@@ -70,7 +71,17 @@ export class Grouped<K, V> {
    * @example grouped.windowedBy(tumbling('1d', { grace: '12h' })).count({ name: 'flights-per-day' })
    * @example grouped.windowedBy(sliding('10m'), { emit: 'close', onLate: ({ key, lateBy }) => console.warn(key, lateBy) }).count({ name: 'per-10m' })
    */
-  windowedBy(windows: TimeWindows | SlidingWindows, options: WindowedByOptions<K, V> = {}): WindowedGrouped<K, V> {
+  windowedBy(windows: TimeWindows | SlidingWindows, options?: WindowedByOptions<K, V>): WindowedGrouped<K, V>
+  /**
+   * The same per session: records of a key that are at most a gap apart.
+   * @example grouped.windowedBy(session('30m', { grace: '5m' })).count({ name: 'flights-in-a-row' })
+   */
+  windowedBy(windows: SessionWindows, options?: WindowedByOptions<K, V>): SessionGrouped<K, V>
+  windowedBy(
+    windows: TimeWindows | SlidingWindows | SessionWindows,
+    options: WindowedByOptions<K, V> = {}
+  ): WindowedGrouped<K, V> | SessionGrouped<K, V> {
+    if ('gap' in windows) return new SessionGrouped(this.#part, windows, options)
     if (options.emit === 'close' && 'origin' in windows) {
       throw new TopologyError(
         `windowedBy (${callSite()}) shall emit the unlimited window when it closes, which it never does. Leave emit out, or use other windows.`,

@@ -13,6 +13,7 @@ export type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/w
 export { TopologyBuilder, topology } from './builder.ts'
 export type { Grouped, StoreOptions } from './grouped.ts'
 export type { GroupedTable } from './groupedTable.ts'
+export type { SessionGrouped, SessionOptions } from './sessionGrouped.ts'
 export { keyValueStore, type StoreDefinition, type StoreParts, windowStore } from './store.ts'
 export type { JoinOptions, NodeOptions, ProcessOptions, RepartitionOptions, SerdeOptions, Stream } from './stream.ts'
 export type { StreamJoinOptions, Within } from './streamJoin.ts'

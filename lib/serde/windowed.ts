@@ -1,10 +1,10 @@
-/** Keys of windows, on topics as the JVM's TimeWindowedSerializer writes them: key ‖ start (8 bytes, big-endian). */
+/** Keys of windows, on topics as the JVM writes them: key ‖ start, of sessions key ‖ end ‖ start (8 bytes each, big-endian). */
 import { ConfigError, DecodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import { type Duration, ms } from '../time.ts'
 import { long } from './numbers.ts'
 
-/** A key and its window [start, end), ms since the epoch. */
+/** A key and its window, ms since the epoch: [start, end), of sliding windows and sessions [start, end]. */
 export interface Windowed<K> {
   readonly key: K
   readonly start: number
@@ -14,6 +14,7 @@ export interface Windowed<K> {
 export interface WindowedSerde<K> extends Serde<Windowed<K>> {
   /** The serde of the raw key; partitions are chosen by it alone. */
   readonly inner: Serde<K>
+  /** ms; 0 of sessions, whose keys say where they end. */
   readonly size: number
 }
 
@@ -59,6 +60,34 @@ function make<K>(inner: Serde<K>, size: number): WindowedSerde<K> {
   }
 }
 
-/** True for a serde made by `windowed`. */
+const sessions = new WeakMap<Serde<unknown>, WindowedSerde<unknown>>()
+
+/**
+ * Keys of sessions in the JVM's binary form: key ‖ end ‖ start. The same inner serde gives the same object.
+ * @throws DecodeError when the bytes are shorter than an end and a start.
+ * @example sessionWindowed(string()).encode({ key: 'a', start: 2, end: 3 }).toString('hex') // → '6100000000000000030000000000000002'
+ */
+export function sessionWindowed<K>(inner: Serde<K>): WindowedSerde<K> {
+  const known = sessions.get(inner as Serde<unknown>)
+  if (known) return known as unknown as WindowedSerde<K>
+  const serde: WindowedSerde<K> = {
+    name: `sessionWindowed(${inner.name})`,
+    inner,
+    size: 0,
+    encode: ({ key, start, end }) => Buffer.concat([inner.encode(key), long().encode(end), long().encode(start)]),
+    decode(bytes, from, to) {
+      if (to - from < 16)
+        throw new DecodeError(
+          `sessionWindowed() found ${to - from} bytes: the key of a session ends with 16 bytes of end and start time.`
+        )
+      const end = long().decode(bytes, to - 16, to - 8)
+      return { key: inner.decode(bytes, from, to - 16), start: long().decode(bytes, to - 8, to), end }
+    }
+  }
+  sessions.set(inner as Serde<unknown>, serde as unknown as WindowedSerde<unknown>)
+  return serde
+}
+
+/** True for a serde made by `windowed` or `sessionWindowed`. */
 export const isWindowed = (serde: Serde<unknown>): serde is WindowedSerde<unknown> =>
   'inner' in serde && 'size' in serde

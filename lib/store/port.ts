@@ -50,7 +50,7 @@ export interface CacheBudget {
 /** What a topology says of a store. */
 export interface StoreSpec<K = unknown, V = unknown> {
   readonly name: string
-  readonly kind: 'keyValue' | 'window'
+  readonly kind: 'keyValue' | 'window' | 'session' | 'buffer'
   readonly key: Serde<K>
   readonly value: Serde<V>
   /** Window stores: how long after its start a window is kept, in ms of stream time (size + grace at least). */

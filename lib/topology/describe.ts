@@ -80,14 +80,17 @@ function storeLine(store: StoreSpec, built: BuiltTopology): string {
   const changelog = built.internalTopics.changelogs.find((c) => c.store.name === store.name)?.topic
   const kind =
     store.kind === 'window'
-      ? `windows of ${duration(store.windowMs!)}, kept ${duration(store.retentionMs!)} from their start`
-      : 'key-value'
+      ? `windows of ${duration(store.windowMs!)}, kept ${duration(store.retentionMs ?? Number.POSITIVE_INFINITY)} from their start`
+      : store.kind === 'keyValue'
+        ? 'key-value'
+        : { session: 'sessions', buffer: 'what waits' }[store.kind]
   const caching = store.caching ? 'cached' : 'not cached'
   return `store ${store.name}: ${kind} [${store.key.name}, ${store.value.name}], ${caching}, ${changelog ? `changelog ${changelog}` : 'no changelog'}`
 }
 
 /** The largest unit that gives a whole number. */
 function duration(ms: number): string {
+  if (ms === Number.POSITIVE_INFINITY) return 'ever'
   const units = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000 }
   for (const [unit, size] of Object.entries(units)) if (ms >= size && ms % size === 0) return `${ms / size}${unit}`
   return `${ms} ms`

@@ -90,6 +90,23 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     return row
   }
 
+  /**
+   * The cached row, or a new one without a read: for ids of which the caller knows what the store holds.
+   * @param value what the store holds under the id; null = nothing
+   */
+  known(id: string, value: V | null): Row<V> {
+    const cached = this.rows.get(id)
+    if (cached !== undefined && cached.loading === undefined) {
+      cached.used = true
+      return cached
+    }
+    this.#makeRoom()
+    const row = cached ?? this.#expect(id)
+    row.loading = undefined
+    row.value = row.sent = value
+    return row
+  }
+
   prefetch(ids: Iterable<string>): MaybePromise<void> {
     let misses: CachedRow<V>[] | undefined
     let pending: Set<Promise<unknown>> | undefined

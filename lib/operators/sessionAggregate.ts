@@ -1,0 +1,267 @@
+/** One running value per key and session. */
+import { type Headers, NO_HEADERS, type RecordSet, type Serde, StreamRecord } from '../record.ts'
+import type { Windowed } from '../serde/windowed.ts'
+import type { CachedRowStore } from '../store/cache/rowStore.ts'
+import type { MaybePromise, Row } from '../store/port.ts'
+import type { Change, Operator, OperatorContext } from '../topology/node.ts'
+import type { Step } from './aggregate.ts'
+import type { WindowBehaviour } from './behaviour.ts'
+import { refuse } from './late.ts'
+import { RowIds } from './rowIds.ts'
+import {
+  isMark,
+  MARKED_KEY_AT,
+  MARKS,
+  markId,
+  markTime,
+  type Session,
+  type Sessions,
+  sessionsId
+} from './sessionRow.ts'
+import { TimeQueue } from './timeQueue.ts'
+import type { SessionWindows } from './windows.ts'
+
+/** The aggregate of two sessions that become one; null = nothing before. */
+export type Merge<K, A> = (key: K, aggregate: A | null, other: A) => A
+
+interface Update<A> {
+  readonly start: number
+  readonly end: number
+  /** What was given downstream before. */
+  readonly old: A | null
+  readonly value: A | null
+  readonly headers: Headers
+}
+
+/**
+ * A record joins all open sessions that lie within the gap of it, and they become one: the sessions that were go as deletions first, in the
+ * order of time, then the new one with its end as time. A session is closed, and joins nothing, once stream time has passed its end by gap
+ * and grace. Drops null keys.
+ * @example
+ * t.stream(flights).groupByKey().windowedBy(session('30m')).count({ name: 'flights-in-a-row' })
+ */
+export class SessionAggregateOperator<K, V, A> implements Operator {
+  readonly #name: string
+  readonly #windows: SessionWindows
+  readonly #step: Step<K, V, A>
+  readonly #merge: Merge<K, A>
+  readonly #behaviour: WindowBehaviour<K, V>
+  readonly #onClose: boolean
+  readonly #ids: RowIds<K>
+  #store!: CachedRowStore<Sessions<A>>
+  #context!: OperatorContext
+  #caching = true
+  #time = -1 // highest time seen here; kept over restarts by context.save
+  #closed = Number.NEGATIVE_INFINITY // sessions that end before it are closed
+  #marks!: TimeQueue
+  #updates = new Map<string, Map<string, Update<A>>>() // with a cache: since the last flush, by row and session
+
+  constructor(
+    store: string,
+    key: Serde<K>,
+    windows: SessionWindows,
+    step: Step<K, V, A>,
+    merge: Merge<K, A>,
+    behaviour: WindowBehaviour<K, V> = {}
+  ) {
+    this.#name = store
+    this.#windows = windows
+    this.#step = step
+    this.#merge = merge
+    this.#behaviour = behaviour
+    this.#onClose = behaviour.emit === 'close'
+    this.#ids = new RowIds(key)
+  }
+
+  init(context: OperatorContext): void {
+    this.#context = context
+    this.#store = context.store(this.#name) as unknown as CachedRowStore<Sessions<A>>
+    this.#time = context.saved('time') ?? -1
+    this.#closed = context.saved('closed') ?? Number.NEGATIVE_INFINITY
+    this.#marks = new TimeQueue(this.#store, MARKS.from, MARKS.to)
+    this.#caching = this.#store.spec.caching
+    if (this.#caching && !this.#onClose) this.#store.onFlush = (row) => this.#flush(row)
+  }
+
+  prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
+    const keys = this.#ids.ofRows(set, from, to, key)
+    if (keys) return this.#store.prefetch(rows(keys))
+  }
+
+  process(record: StreamRecord<K, V>): MaybePromise<void> {
+    const key = this.#ids.of(record)
+    if (key === undefined) return this.#context.drop('null-key')
+    const { gap, grace } = this.#windows
+    if (record.timestamp > this.#time) {
+      this.#time = record.timestamp
+      this.#context.save('time', this.#time)
+      const closed = this.#time - gap - grace
+      if (closed > this.#closed) {
+        this.#closed = closed
+        this.#context.save('closed', closed)
+      }
+    }
+    // What is not given downstream yet must stay. So with a cache closed sessions leave with the first record after a commit.
+    if (!this.#onClose && this.#updates.size === 0) {
+      const swept = this.#sweep(record.headers)
+      if (swept !== undefined) return swept.then(() => this.#take(record, key))
+    }
+    return this.#take(record, key)
+  }
+
+  #take(record: StreamRecord<K, V>, key: string): MaybePromise<void> {
+    const row = this.#store.row(sessionsId(key))
+    const taken = row instanceof Promise ? row.then((r) => this.#apply(r, record, key)) : this.#apply(row, record, key)
+    if (!this.#onClose) return taken
+    return taken === undefined ? this.#sweep(record.headers) : taken.then(() => this.#sweep(record.headers))
+  }
+
+  #apply(row: Row<Sessions<A>>, record: StreamRecord<K, V>, key: string): MaybePromise<void> {
+    const time = record.timestamp
+    const { gap } = this.#windows
+    const before = row.value?.list ?? []
+    let to = before.length
+    while (to > 0 && before[to - 1]!.start > time + gap) to--
+    let from = to
+    const least = Math.max(time - gap, this.#closed)
+    while (from > 0 && before[from - 1]!.end >= least) from--
+    const start = from < to ? Math.min(time, before[from]!.start) : time
+    const end = from < to ? Math.max(time, before[to - 1]!.end) : time
+    if (end < this.#closed) return refuse(this.#context, this.#behaviour.onLate, record, start, end, this.#closed)
+    let aggregate: A | null = null
+    for (let i = from; i < to; i++) aggregate = this.#merge(record.key, aggregate, before[i]!.value)
+    const value = this.#step(aggregate, record) ?? null
+    const list = before.slice(0, from)
+    if (value !== null) list.push({ start, end, value })
+    for (let i = to; i < before.length; i++) list.push(before[i]!)
+    this.#keep(row, key, list, record)
+    if (this.#onClose) return
+    return this.#report(row.id, record, before.slice(from, to), { start, end, value })
+  }
+
+  /** Sets the row, and the key's mark if it would come too late. */
+  #keep(row: Row<Sessions<A>>, key: string, list: Session<A>[], record: StreamRecord<K, V>): void {
+    const store = this.#store
+    const { timestamp, headers } = record
+    // A mark without sessions finds nothing when its time comes.
+    if (list.length === 0) {
+      store.set(row, null, timestamp, headers)
+      return
+    }
+    const first = list[0]!.end
+    let due = row.value?.due ?? -1
+    if (due < 0 || first < due) {
+      if (due >= 0) this.#unmark(due, key)
+      this.#mark(first, key)
+      due = first
+    }
+    store.set(row, { due, list }, Math.max(timestamp, row.timestamp), headers)
+  }
+
+  #mark(time: number, key: string): void {
+    const id = markId(time, key)
+    const row = this.#store.known(id, null)
+    this.#store.set(row, { due: -1, list: [] }, time, NO_HEADERS)
+    this.#marks.add(id)
+  }
+
+  #unmark(time: number, key: string): void {
+    const id = markId(time, key)
+    this.#store.set(this.#store.known(id, { due: -1, list: [] }), null, time, NO_HEADERS)
+    this.#marks.remove(id)
+  }
+
+  /** Downstream, now or at the next flush: the sessions that were, then the one that is. */
+  #report(
+    id: string,
+    record: StreamRecord<K, V>,
+    gone: readonly Session<A>[],
+    now: {
+      readonly start: number
+      readonly end: number
+      readonly value: A | null
+    }
+  ): MaybePromise<void> {
+    const { headers } = record
+    const updates: Update<A>[] = []
+    const same = now.start === now.end && gone.length === 1 && gone[0]!.start === now.start && now.value !== null
+    let old: A | null = null
+    if (same && gone[0]!.end === now.end) old = gone[0]!.value
+    else for (const { start, end, value } of gone) updates.push({ start, end, old: value, value: null, headers })
+    if (now.value !== null) updates.push({ ...now, old, headers })
+    if (!this.#caching) return this.#give(record.key, updates, 0)
+    let known = this.#updates.get(id)
+    if (known === undefined) {
+      known = new Map()
+      this.#updates.set(id, known)
+    }
+    for (const update of updates) {
+      const session = `${update.start} ${update.end}`
+      const first = known.get(session)
+      const first0 = first === undefined ? update.old : first.old
+      known.delete(session) // it goes in the order of the last changes
+      if (first0 !== null || update.value !== null) known.set(session, { ...update, old: first0 })
+    }
+    if (known.size === 0) this.#updates.delete(id)
+  }
+
+  #give(key: K, updates: readonly Update<A>[], from: number): MaybePromise<void> {
+    for (let i = from; i < updates.length; i++) {
+      const { start, end, old, value, headers } = updates[i]!
+      const given = this.#forward(key, start, end, { value, old }, headers)
+      if (given !== undefined) return given.then(() => this.#give(key, updates, i + 1))
+    }
+  }
+
+  #flush(row: Row<Sessions<A>>): MaybePromise<void> {
+    const updates = this.#updates.get(row.id)
+    if (updates === undefined || isMark(row.id)) return
+    this.#updates.delete(row.id)
+    return this.#give(this.#ids.key(row.id, 1), [...updates.values()], 0)
+  }
+
+  /** Sessions that are closed leave the store, in the order of time; on close they go on. */
+  #sweep(headers: Headers): MaybePromise<void> {
+    if (this.#closed <= 0) return
+    const limit = markId(this.#closed, '')
+    for (;;) {
+      const id = this.#marks.next(limit)
+      if (id instanceof Promise) return id.then(() => this.#sweep(headers))
+      if (id === undefined) return
+      const key = id.slice(MARKED_KEY_AT)
+      const row = this.#store.row(sessionsId(key))
+      const left =
+        row instanceof Promise
+          ? row.then((r) => this.#leave(r, markTime(id), key, headers))
+          : this.#leave(row, markTime(id), key, headers)
+      if (left !== undefined) return left.then(() => this.#sweep(headers))
+    }
+  }
+
+  /** The session that the mark stands for, unless it has grown since; and a mark for the key's next one. */
+  #leave(row: Row<Sessions<A>>, time: number, key: string, headers: Headers): MaybePromise<void> {
+    this.#unmark(time, key)
+    const held = row.value
+    if (held === null || held.due !== time) return
+    const [first] = held.list
+    const gone = first !== undefined && first.end === time
+    const list = gone ? held.list.slice(1) : held.list
+    const next = list[0]
+    if (next === undefined) this.#store.set(row, null, row.timestamp, headers)
+    else {
+      this.#mark(next.end, key)
+      this.#store.set(row, { due: next.end, list }, row.timestamp, headers)
+    }
+    if (!gone || !this.#onClose) return
+    return this.#forward(this.#ids.key(row.id, 1), first.start, first.end, { value: first.value, old: null }, headers)
+  }
+
+  #forward(key: K, start: number, end: number, change: Change<A>, headers: Headers): MaybePromise<void> {
+    const windowedKey: Windowed<K> = { key, start, end }
+    return this.#context.forward(new StreamRecord(windowedKey, change, end, headers))
+  }
+}
+
+function* rows(keys: readonly (string | undefined)[]): Generator<string> {
+  for (const key of keys) if (key !== undefined) yield sessionsId(key)
+}
