@@ -13,6 +13,8 @@ export interface JobArguments {
   /** What is wrong with it. */
   fault?: 'decode' | 'encode' | 'option'
   reachTimeoutMs?: number
+  /** Default 10 s. */
+  sessionMs?: number
 }
 
 export type JobMessage =
@@ -69,8 +71,8 @@ const runtime = createRuntime({
   kafka: { brokers: args.brokers, ...(args.reachTimeoutMs ? { reachTimeoutMs: args.reachTimeoutMs } : {}) },
   stateDir: args.stateDir,
   guarantee: 'exactly-once',
-  sessionTimeout: '10s',
-  heartbeatInterval: '500ms',
+  sessionTimeout: args.sessionMs ?? '10s',
+  heartbeatInterval: args.sessionMs ? args.sessionMs / 6 : '500ms',
   rebalanceTimeout: '20s',
   ...(args.fault === 'option' ? { comitInterval: 5 } : {})
 })

@@ -8,11 +8,10 @@ import { expect } from 'chai'
 import { kafkajsWire } from '../../lib/kafka/kafkajs.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
 import { createTransport } from '../../lib/kafka/transport.ts'
-import { NO_HEADERS } from '../../lib/record.ts'
-import { until } from '../../lib/testing/until.ts'
-import { delay, systemClock, systemRandom } from '../../lib/time.ts'
+import { systemClock, systemRandom } from '../../lib/time.ts'
 import { createTopics, stateDirectory, Watcher } from '../actors/jobKit.ts'
 import { balanced, JobProcess } from './jobProcesses.ts'
+import { Load } from './load.ts'
 import { broker, uniqueName } from './support.ts'
 
 const PARTITIONS = 6
@@ -45,7 +44,7 @@ describe('migration of tasks', function () {
       return p
     }
     const totals = await new Watcher(transport, output).start()
-    const load = await Load.start(transport, input)
+    const load = await Load.start(transport, input, PARTITIONS, KEYS)
 
     const a = start('a')
     const b = start('b')
@@ -87,12 +86,7 @@ describe('migration of tasks', function () {
     expect(staying).to.have.length(6)
     expect(Math.max(...staying)).to.be.below(1_000)
 
-    const next = new Map<string, number>()
-    for (const { key, value } of totals.seen) {
-      expect(Number(value)).to.equal((next.get(key) ?? 0) + 1, `count of ${key}`)
-      next.set(key, Number(value))
-    }
-    expect(Object.fromEntries(next)).to.deep.equal(Object.fromEntries(load.sent))
+    load.expectExact(totals)
     await totals.close()
     expect(await b.terminate()).to.equal(0, b.stderr)
     expect(await c.terminate()).to.equal(0, c.stderr)
@@ -107,7 +101,7 @@ describe('migration of tasks', function () {
       return p
     }
     const totals = await new Watcher(transport, output).start()
-    const load = await Load.start(transport, input)
+    const load = await Load.start(transport, input, PARTITIONS, KEYS)
     const a = start('a')
     const b = start('b')
     await balanced(PARTITIONS, a, b)
@@ -117,12 +111,7 @@ describe('migration of tasks', function () {
     await load.stop()
     await load.settle(totals)
     await totals.toEnd()
-    const next = new Map<string, number>()
-    for (const { key, value } of totals.seen) {
-      expect(Number(value)).to.equal((next.get(key) ?? 0) + 1, `count of ${key}`)
-      next.set(key, Number(value))
-    }
-    expect(Object.fromEntries(next)).to.deep.equal(Object.fromEntries(load.sent))
+    load.expectExact(totals)
     await totals.close()
     expect(await b.terminate()).to.equal(0, b.stderr)
   })
@@ -131,51 +120,4 @@ describe('migration of tasks', function () {
 function longestPause(watcher: Watcher, partition: number, from: number, to: number): number {
   const times = watcher.seen.filter((r) => r.partition === partition && r.at >= from && r.at <= to).map((r) => r.at)
   return Math.max(0, ...times.slice(1).map((at, i) => at - times[i]!))
-}
-
-/** One record every 20 ms to each partition, with keys that say where they lie. */
-class Load {
-  readonly sent = new Map<string, number>()
-  #stop = new AbortController()
-  #running: Promise<void> = Promise.resolve()
-
-  static async start(transport: Transport, topic: string): Promise<Load> {
-    const load = new Load()
-    const producer = await transport.producer({ lane: 8 })
-    load.#running = load.#run(producer, topic)
-    load.#running.catch(() => {})
-    return load
-  }
-
-  async #run(producer: Awaited<ReturnType<Transport['producer']>>, topic: string): Promise<void> {
-    const value = Buffer.from('x')
-    for (let n = 0; !this.#stop.signal.aborted; n++) {
-      for (let partition = 0; partition < PARTITIONS; partition++) {
-        const text = `${partition}/${n % KEYS}`
-        const key = Buffer.from(text)
-        producer.writer(topic, partition).append(systemClock.now(), key, 0, key.length, value, 0, 1, NO_HEADERS)
-        this.sent.set(text, (this.sent.get(text) ?? 0) + 1)
-      }
-      await producer.flush()
-      await delay(systemClock, 20, this.#stop.signal).catch(() => {})
-    }
-    await producer.close()
-  }
-
-  /** Everything sent up to now has come out, committed. */
-  async settle(totals: Watcher): Promise<void> {
-    const goal = new Map(this.sent)
-    await until(
-      () => {
-        const reached = totals.latest()
-        return [...goal].every(([key, count]) => (reached[key] ?? 0) >= count)
-      },
-      { timeoutMs: 45_000, what: 'all that was sent is counted' }
-    )
-  }
-
-  async stop(): Promise<void> {
-    this.#stop.abort()
-    await this.#running
-  }
 }
