@@ -5,7 +5,7 @@ import { assign as assignTasks } from '../../lib/assign/assignor.ts'
 import { decodeSubscription, encodeAssignment, encodeSubscription } from '../../lib/assign/userData.ts'
 import type { Assignment, GroupHandler, Member } from '../../lib/kafka/port.ts'
 import { affectedTasks, completeTasks } from '../../lib/prepare/prepare.ts'
-import type { Tp } from '../../lib/record.ts'
+import { type Tp, tpKey } from '../../lib/record.ts'
 import type { TaskPlan } from '../../lib/task/port.ts'
 import { type Clock, delay } from '../../lib/time.ts'
 import type { ErrorFacts } from '../events.ts'
@@ -19,6 +19,7 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
   /** Tasks the group gives us, by the last assignment. */
   let assigned = new Map<string, TaskPlan>()
   let began = -1 // when the rebalance began
+  const planned = new Set(plans.flatMap((plan) => plan.sources.map((tp) => tpKey(tp.topic, tp.partition))))
 
   /** Waits for the end of these tasks, at most until the deadline; then they are killed: fences keep that correct. */
   const released = async (tasks: readonly string[]): Promise<void> => {
@@ -71,6 +72,15 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
 
     async onAssigned(_added, all, _userData, meta) {
       session.meta = meta
+      // The leader started later and saw added partitions, or runs another version of the job.
+      const strange = all.map((tp) => tpKey(tp.topic, tp.partition)).filter((tp) => !planned.has(tp))
+      if (strange.length > 0) {
+        logger.error(
+          { partitions: strange },
+          `This process was given ${strange.join(', ')}, which no task of its topology reads: nobody processes them now. ` +
+            'Partitions were added, or another version of the job is in the group: restart this process with the same version.'
+        )
+      }
       const complete = completeTasks(plans, all)
       const before = assigned
       assigned = new Map(complete.map((plan) => [plan.id, plan]))
