@@ -1,6 +1,6 @@
 /** Random cases, here and on Kafka Streams' own test driver. Every difference that is not listed is shrunk and printed. */
 import { seededRandom } from '../../lib/time.ts'
-import { deliberate } from '../interop/differences.ts'
+import { deliberate, THEIR_FAULTS } from '../interop/differences.ts'
 import { type Jvm, startJvm } from '../interop/jvm.ts'
 import { compare, messageOf, show } from './compare.ts'
 import { runCase } from './engines/driver.ts'
@@ -22,6 +22,8 @@ export async function judge(jvm: Jvm, { topology, inputs }: Generated): Promise<
   if ('notBuilt' in result) return { kind: 'notBuilt', reason: result.notBuilt }
   const ours = result.outcome
   if (theirs.error !== undefined && ours.error !== undefined) return { kind: 'refused' }
+  const fault = THEIR_FAULTS.find(({ word }) => theirs.error?.includes(word))
+  if (fault) return { kind: 'deliberate', name: fault.name }
   if (theirs.error !== undefined) return { kind: 'different', text: `theirs fails: ${theirs.error.slice(0, 300)}` }
   if (ours.error !== undefined) return { kind: 'different', text: `ours fails: ${messageOf(ours.error)}` }
   const steps = theirs.steps.map((out, after) => ({

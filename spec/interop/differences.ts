@@ -15,6 +15,100 @@ export const DIFFERENCES: readonly Deliberate[] = [
       'Kafka Streams emits on close only windows that are still within the retention of its store: a jump of stream time loses them. We emit every closed window.',
     covers: ({ topology }, ours, theirs) =>
       has(topology, (e) => e.emit === 'close') && within(theirs.flat(), ours.flat())
+  },
+  {
+    name: 'records without a partner come out when they are due',
+    reason:
+      'In a left or outer join of streams whose window is longer on one side, Kafka Streams looks for what is due only after a guard that takes the wrong side’s length: ' +
+      'it may wait for another record. We emit with the first record that makes it due.',
+    covers: ({ topology: e }, ours, theirs) =>
+      e.op === 'join' &&
+      e.how !== 'inner' &&
+      e.window !== undefined &&
+      e.window.beforeMs !== e.window.afterMs &&
+      within(theirs.flat(), ours.flat())
+  },
+  {
+    name: 'pairs at the very edge of the retention of a stream join',
+    reason:
+      'The stores of a stream join in Kafka Streams hide what is exactly before + after + grace behind their own stream time: of a stream joined with itself it loses pairs that are in the window. ' +
+      'We keep that millisecond.',
+    covers: ({ topology, inputs }) =>
+      has(topology, (e) => e.op === 'join' && e.window !== undefined && apart(inputs, span(e.window)))
+  },
+  {
+    name: 'joins of tables that share a source give each result once',
+    reason:
+      'Both sides of such a join change with one record: Kafka Streams joins twice, the first time with a side that is half new (KAFKA-6443).',
+    covers: ({ topology: e }, ours, theirs) =>
+      e.op === 'join' && isTable(e.left) && shares(e.left, e.right) && sameLast(ours.flat(), theirs.flat())
+  },
+  {
+    name: 'a filter of joined tables passes deletions of rows that it never had',
+    reason:
+      'Kafka Streams works out the old result of a table join from the old rows; we do so only where the results are kept, so a filter behind a join cannot tell and passes the deletion on, ' +
+      'as it does behind a table that is read from a topic.',
+    covers: ({ topology }, ours, theirs) =>
+      has(topology, (e) => (e.op === 'filter' || e.op === 'filterNot') && isJoined(e.in)) &&
+      within(theirs.flat(), ours.flat()) &&
+      within(
+        ours.flat().filter((r) => r.value !== null),
+        theirs.flat()
+      )
+  }
+]
+
+const span = ({ beforeMs, afterMs, graceMs = 0 }: Any): number => beforeMs + afterMs + graceMs
+
+/** Whether any two of the records are exactly so far apart. */
+function apart(inputs: Case['inputs'], ms: number): boolean {
+  const times = new Set(inputs.map(({ ts }) => ts))
+  return [...times].some((ts) => times.has(ts + ms))
+}
+
+const isTable = (e: Any): boolean => e.op === 'table' || (e.op !== 'stream' && e.op !== 'toStream' && !('window' in e))
+
+function shares(a: Any, b: Any): boolean {
+  return has(a, (e) => e.topic !== undefined && has(b, (other) => other.topic === e.topic))
+}
+
+/** Whether both end with the same rows; no row and a deleted one are the same. */
+function sameLast(a: readonly CaseRecord[], b: readonly CaseRecord[]): boolean {
+  const rows = (records: readonly CaseRecord[]): string => {
+    const last = new Map(records.map((r) => [JSON.stringify([r.key, r.window]), r.value]))
+    return JSON.stringify([...last].filter(([, value]) => value !== null).sort(([x], [y]) => (x < y ? -1 : 1)))
+  }
+  return rows(a) === rows(b)
+}
+
+/**
+ * Differences that the comparison takes out of Kafka Streams' way instead, so that what lies behind them is still compared:
+ *
+ * - A stream merged with itself: Kafka Streams connects a node to the same parent once, so that each record comes once; we give it twice,
+ *   as two streams of the same records would. Such cases are not drawn.
+ * - The first change of an aggregate: Kafka Streams gives the initial value as what was before (without a cache; with one, nothing). A
+ *   grouped table behind it then takes off what it never put on, and its counts are too low. Ours has no old value there. CaseRunner.java puts
+ *   a table of the results in between, which gives true old values.
+ * - The look-out for closed windows and due join results once in a second of the wall clock: it is set to every record.
+ */
+
+function isJoined(e: Any): boolean {
+  if (e.op === 'join' || e.op === 'foreignKeyJoin') return true
+  return ['filter', 'filterNot', 'mapValues'].includes(e.op) && isJoined(e.in)
+}
+
+/** Faults of Kafka Streams that we do not have, by a word of their message. */
+export const THEIR_FAULTS: readonly { readonly name: string; readonly word: string; readonly reason: string }[] = [
+  {
+    name: 'one topic read as a stream and as a table',
+    word: 'has already been registered by another source',
+    reason: 'Kafka Streams refuses a topic in two sources; here it is one source that both use.'
+  },
+  {
+    name: 'a null key in a left join with a versioned table',
+    word: 'NullPointerException: key cannot be null',
+    reason:
+      'Kafka Streams asks its store for the null key and fails; we join the record with null, as with any other table.'
   }
 ]
 
