@@ -1,10 +1,10 @@
 /** Streams: records one after the other. Every method adds a node and gives the stream behind it, typed. */
 import { TopologyError } from '../errors.ts'
-import { partitionFor } from '../kafka/partitioner.ts'
 import { FilterOperator } from '../operators/filter.ts'
 import { FlatMapOperator } from '../operators/flatMap.ts'
 import { FlatMapValuesOperator } from '../operators/flatMapValues.ts'
 import { MapOperator, type Pair } from '../operators/map.ts'
+import { type AsyncMapper, MapAsyncOperator } from '../operators/mapAsync.ts'
 import { MapValuesOperator } from '../operators/mapValues.ts'
 import { MergeOperator } from '../operators/merge.ts'
 import { PeekOperator } from '../operators/peek.ts'
@@ -20,58 +20,38 @@ import { type Branch, SplitOperator } from '../operators/split.ts'
 import { type StreamTableJoiner, StreamTableJoinOperator } from '../operators/streamTableJoin.ts'
 import { TableSourceOperator } from '../operators/tableSource.ts'
 import type { Serde, StreamRecord } from '../record.ts'
-import { isWindowed } from '../serde/windowed.ts'
 import type { MaybePromise } from '../store/port.ts'
+import { ms } from '../time.ts'
 import { callSite, deriveName } from '../topology/names.ts'
 import type { SinkNode } from '../topology/node.ts'
 import { Grouped } from './grouped.ts'
 import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
 import type { StoreDefinition } from './store.ts'
 import { type JoinKind, joinStreams, type StreamJoinOptions } from './streamJoin.ts'
+import type {
+  JoinOptions,
+  MapAsyncOptions,
+  NodeOptions,
+  ProcessOptions,
+  ProcessValuesOptions,
+  RepartitionOptions,
+  SerdeOptions,
+  StoreFaces
+} from './streamOptions.ts'
 import { addTable, Table, type TableOptions } from './table.ts'
 import type { Target, Topic } from './topic.ts'
+import { windowPartitioner } from './windowPartitioner.ts'
 
-export interface NodeOptions {
-  /** Default: derived from the operator's place, such as `flights-filter`. */
-  readonly name?: string
-}
-
-export interface SerdeOptions<K, V> extends NodeOptions {
-  /** Needed where the key was changed without one. Keys have no default. */
-  readonly key?: Serde<K>
-  /** Default: the stream's, or json(). */
-  readonly value?: Serde<V>
-}
-
-export interface RepartitionOptions<K, V> extends SerdeOptions<K, V> {
-  /** Partitions of the topic, at least 1. Default: those of the topics it is joined with, else the highest count upstream. */
-  readonly partitions?: number
-  /**
-   * The partition of a record, 0 to partitions − 1. Default: murmur2 of the key's bytes, as in the JVM. Streams and tables that are joined
-   * must agree on it, which cannot be checked.
-   */
-  readonly partitioner?: (record: StreamRecord<NonNullable<K>, V>, partitions: number) => number
-}
-
-/** The store faces of a tuple of definitions, by name. */
-export type StoreFaces<S extends readonly StoreDefinition<string, unknown>[]> = {
-  [D in S[number] as D['name']]: D extends StoreDefinition<string, infer F> ? F : never
-}
-
-export interface ProcessOptions<K2, V2, S extends readonly StoreDefinition<string, unknown>[]> {
-  readonly name?: string
-  /** What `context.store(name)` gives; a definition used by several nodes is one store. */
-  readonly stores?: S
-  /** Serde, and type, of the keys that come out. Default: those that go in. */
-  readonly key?: Serde<K2>
-  /** Serde, and type, of the values that come out. Default: those that go in. */
-  readonly value?: Serde<V2>
-}
-
-export type ProcessValuesOptions<V2, S extends readonly StoreDefinition<string, unknown>[]> = Omit<
-  ProcessOptions<never, V2, S>,
-  'key'
->
+export type {
+  JoinOptions,
+  MapAsyncOptions,
+  NodeOptions,
+  ProcessOptions,
+  ProcessValuesOptions,
+  RepartitionOptions,
+  SerdeOptions,
+  StoreFaces
+} from './streamOptions.ts'
 
 type Predicate<K, V> = (record: StreamRecord<K, V>) => boolean
 
@@ -116,6 +96,28 @@ export class Stream<K, V> {
   ): Stream<K, V2> {
     const create = (): MapValuesOperator<K, V, V2> => new MapValuesOperator(map)
     return this.#valued(step(this.part, 'mapValues', { name: options.name, keepsKey: true }, create), options.value)
+  }
+
+  /**
+   * Each record with a new value from a function that takes its time: up to `concurrency` at once. Calls of one key follow each other. A
+   * record counts as done, and its offset is committed, when its result has gone on; a commit waits for all that are under way, so the
+   * calls must end within the transaction's time-out. One that rejects fails its record.
+   * @throws TopologyError for a concurrency that is no whole number of at least 1; RangeError for a time-out that is no duration
+   * @example
+   * const score = async (flight: Flight) => flight.delay / flight.distance
+   * stream.mapAsync(score, { concurrency: 32, timeout: '5s', value: double() })
+   */
+  mapAsync<V2>(map: AsyncMapper<K, V, V2>, options: MapAsyncOptions<V2>): Stream<K, V2> {
+    const { concurrency, timeout, order = 'key', name, value } = options ?? {}
+    if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
+      throw new TopologyError(
+        `mapAsync (${callSite()}) has the concurrency ${concurrency}: say how many calls may be under way at once, a whole number of at least 1.`
+      )
+    }
+    const timeoutMs = timeout === undefined ? undefined : Math.max(1, ms(timeout))
+    const parts = { concurrency, order, timeoutMs, key: this.part.key }
+    const create = (): MapAsyncOperator<K, V, V2> => new MapAsyncOperator(map, parts)
+    return this.#valued(step(this.part, 'mapAsync', { name, keepsKey: true }, create), value)
   }
 
   /** Any number of records for each. Repartitions as `map`. */
@@ -478,25 +480,5 @@ export class Stream<K, V> {
 
   #rekeyed<K2, V2>(node: string, key: Serde<K2> | undefined, value: Serde<V2> | undefined): Stream<K2, V2> {
     return new Stream<K2, V2>({ ...this.#base(node), key, value, rekeyed: true })
-  }
-}
-
-export interface JoinOptions<K, V, V2> extends NodeOptions {
-  /** For the repartition topic in front of the join, should one be needed. */
-  readonly key?: Serde<K>
-  /** As `key`: the stream's values before the join. */
-  readonly value?: Serde<V>
-  /** Serde of the results, where they are written without one of their own. */
-  readonly result?: Serde<V2>
-}
-
-/** Windows of one key stay together: the partition follows from the raw key, as in the JVM. */
-function windowPartitioner(serde: Serde<unknown>): Pick<SinkNode, 'partitioner'> {
-  if (!isWindowed(serde)) return {}
-  return {
-    partitioner: (record, partitions) => {
-      const bytes = serde.inner.encode(record.key.key)
-      return partitionFor(bytes, 0, bytes.length, partitions)
-    }
   }
 }

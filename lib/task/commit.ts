@@ -2,7 +2,7 @@
 import { TransportError } from '../errors.ts'
 import type { Group, GroupMeta, Offset, PartitionWriter, Producer, TxnProducer } from '../kafka/port.ts'
 import { NO_HEADERS, tpKey } from '../record.ts'
-import type { ChangelogSink, TaskStore } from '../store/port.ts'
+import type { ChangelogSink, MaybePromise, TaskStore } from '../store/port.ts'
 import { abortable } from './abortable.ts'
 import type { Outbox } from './outbox.ts'
 import type { TaskStep } from './port.ts'
@@ -18,6 +18,15 @@ export interface CommitState {
   commit(positions: Map<string, number>): Promise<void>
 }
 
+/** What operators go on with after they have taken a record. */
+export interface Work {
+  readonly unsettled: boolean
+  /** Passes on what has come out; with `all`, waits for the rest. */
+  settle(all: boolean): MaybePromise<void>
+  /** Ends waits: the task stops without a commit. */
+  abandon(): void
+}
+
 export interface CommitterOptions {
   readonly taskId: string
   readonly partition: number
@@ -31,6 +40,8 @@ export interface CommitterOptions {
   readonly state: CommitState
   readonly queues: readonly SourceQueue[]
   readonly outbox: Outbox
+  /** Settled before a flush: what it gives belongs to this commit, and only then are the records behind it done. */
+  readonly work: Work
   /** Drops what is past retention, before the flush. */
   readonly expire: () => Promise<void>
   readonly saved: SavedNumbers
@@ -139,7 +150,7 @@ export class Committer {
     }
     signal.throwIfAborted()
     this.unfinished = true
-    await this.#flushStores()
+    await this.#flushStores(signal)
     await step('commit:flushed')
     await abortable(producer.flush(), signal)
     await step('commit:produced')
@@ -172,16 +183,23 @@ export class Committer {
   }
 
   /** Until nothing is dirty: what a store forwards may change stores after it, and, through a loop of user code, before it. */
-  async #flushStores(): Promise<void> {
-    const { stores, expire } = this.#options
+  async #flushStores(signal: AbortSignal): Promise<void> {
+    const { stores, expire, work } = this.#options
+    const settle = async (): Promise<void> => {
+      if (!work.unsettled) return
+      await work.settle(true)
+      signal.throwIfAborted() // it may have been abandoned
+    }
+    await settle()
     await expire()
     do {
+      await settle()
       for (const store of stores) {
         if (!store.dirty) continue
         const flushing = store.flush(this.#changelogs.get(store.spec.name)?.sink)
         if (flushing) await flushing
       }
-    } while (this.dirty)
+    } while (this.dirty || work.unsettled)
   }
 
   #offsets(): Offset[] {

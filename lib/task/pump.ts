@@ -5,7 +5,7 @@ import type { MaybePromise } from '../store/port.ts'
 import { type Clock, stopwatch } from '../time.ts'
 import { locate } from '../topology/failure.ts'
 import type { RecordContext } from '../topology/node.ts'
-import type { Committer } from './commit.ts'
+import type { Committer, Work } from './commit.ts'
 import type { Inbox } from './inbox.ts'
 import type { Intake } from './intake.ts'
 import type { Logger } from './port.ts'
@@ -36,6 +36,7 @@ export interface PumpOptions {
   readonly taskId: string
   readonly intake: Intake
   readonly sourceOf: (topic: string) => PumpSource
+  readonly work: Work
   readonly schedules: Schedules
   readonly streamTime: StreamTime
   readonly committer: Committer
@@ -54,6 +55,7 @@ export class Pump {
   readonly #o: PumpOptions
   readonly #sources = new Map<SourceQueue, PumpSource>()
   #current: SourceQueue | undefined // whose head is in the operators' hands
+  #placed: RecordContext | undefined | null = null // of a record taken earlier, while it is passed on; null = none
   #paused = false
   #draining = false
   #running = false
@@ -75,9 +77,17 @@ export class Pump {
 
   /** Where the record in hand came from; undefined in punctuators and flushes. */
   get source(): RecordContext | undefined {
+    if (this.#placed !== null) return this.#placed
     const queue = this.#current
     if (queue === undefined) return undefined
     return { topic: queue.tp.topic, partition: queue.tp.partition, offset: queue.set!.offsets[queue.row]! }
+  }
+
+  /** What `source` gives until the next call; null = the record in hand. @returns what was set before */
+  place(source: RecordContext | undefined | null): RecordContext | undefined | null {
+    const before = this.#placed
+    this.#placed = source
+    return before
   }
 
   /** Something came that the pump may wait for. Cheap: called for every fetched batch. */
@@ -126,7 +136,10 @@ export class Pump {
   /** Resolves when drained; rejects with the signal's reason on abort, without a commit. */
   async run(signal: AbortSignal): Promise<void> {
     const { inbox } = this.#o
-    const onAbort = (): void => this.wake()
+    const onAbort = (): void => {
+      this.#o.work.abandon()
+      this.wake()
+    }
     signal.addEventListener('abort', onAbort)
     this.#running = true
     inbox.open()
@@ -142,7 +155,7 @@ export class Pump {
   }
 
   async #loop(signal: AbortSignal): Promise<void> {
-    const { clock, committer, inbox, producer, schedules, outboxBytes } = this.#o
+    const { clock, committer, inbox, producer, schedules, outboxBytes, work } = this.#o
     for (;;) {
       await turn()
       signal.throwIfAborted()
@@ -151,6 +164,7 @@ export class Pump {
       if (inbox.waiting) await inbox.serve(this.#o.stores)
       const now = clock.now()
       let worked = false
+      if (work.unsettled) await work.settle(false)
       if (!this.#paused && !this.#draining) {
         if (schedules.nextWall <= now) worked = (await schedules.fire('wall', now)) > 0
         // Full while commits are held: nothing can be evicted, so taking more would only grow.

@@ -320,6 +320,8 @@ class Task implements TaskRun {
       drop: (_node, reason) => dropped(reason, pump.source),
       streamTime: () => streamTime.now,
       source: () => pump.source,
+      place: (source) => pump.place(source),
+      wake: () => pump.wake(),
       saved: (node, slot) => saved.get(node, slot),
       save: (node, slot, value) => saved.set(node, slot, value)
     })
@@ -335,6 +337,7 @@ class Task implements TaskRun {
       state,
       queues,
       outbox,
+      work: instance,
       expire: this.#expiry(state, saved, streamTime),
       saved,
       probe: (step) => env.probe?.(taskId, step),
@@ -345,6 +348,7 @@ class Task implements TaskRun {
       taskId,
       intake: new Intake(queues, env.maxTaskIdleMs),
       sourceOf: (topic) => instance.source(topic),
+      work: instance,
       schedules,
       streamTime,
       committer,

@@ -225,6 +225,7 @@ class DrivenTask implements InstanceEnv {
   #schedules = new Schedules()
   #instance: TopologyInstance
   #source: RecordContext | undefined
+  #placed: RecordContext | undefined | null = null
   #partitionTimes = new Map<string, number>()
 
   constructor(
@@ -275,6 +276,8 @@ class DrivenTask implements InstanceEnv {
     try {
       await source.prefetch(set, 0, 1)
       await source.process(lazy(set, raw, node, timestamp))
+      this.#source = undefined
+      await this.#instance.settle(true)
     } finally {
       this.#source = undefined
     }
@@ -287,8 +290,9 @@ class DrivenTask implements InstanceEnv {
 
   async flush(): Promise<boolean> {
     let flushed = false
-    while (this.state.dirty) {
+    while (this.state.dirty || this.#instance.unsettled) {
       flushed = true
+      await this.#instance.settle(true)
       for (const name of this.#instance.flushOrder) await this.state.store(name).flush(undefined)
     }
     return flushed
@@ -334,7 +338,13 @@ class DrivenTask implements InstanceEnv {
   }
 
   source(): RecordContext | undefined {
-    return this.#source
+    return this.#placed === null ? this.#source : this.#placed
+  }
+
+  place(source: RecordContext | undefined | null): RecordContext | undefined | null {
+    const before = this.#placed
+    this.#placed = source
+    return before
   }
 
   saved(node: string, slot: string): number | undefined {

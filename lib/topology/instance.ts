@@ -38,6 +38,14 @@ export interface InstanceEnv {
   streamTime(): number
   /** The record in hand; undefined in punctuators. */
   source(): RecordContext | undefined
+  /**
+   * Until the next call `source()` gives this instead of the place of the record in hand; null = back to that one. Needed by operators
+   * with work of their own, as is `wake`.
+   * @returns what was set before
+   */
+  place?(source: RecordContext | undefined | null): RecordContext | undefined | null
+  /** Some operator's `settle` has something to pass on. */
+  wake?(): void
   saved(node: string, slot: string): number | undefined
   save(node: string, slot: string, value: number): void
 }
@@ -106,6 +114,24 @@ class NodeContext implements OperatorContext {
     return this.#fan(record, 0)
   }
 
+  forwardFrom(source: RecordContext | undefined, record: AnyRecord): MaybePromise<void> {
+    const env = this.#env
+    const before = env.place === undefined ? null : env.place(source)
+    let result: MaybePromise<void>
+    try {
+      result = this.#guard(() => this.forward(record))
+    } catch (error) {
+      env.place?.(before)
+      throw error
+    }
+    if (result === undefined) env.place?.(before)
+    return result?.finally(() => void env.place?.(before))
+  }
+
+  wake(): void {
+    this.#env.wake?.()
+  }
+
   #hop(index: number, record: AnyRecord): MaybePromise<void> {
     const running = this.#running
     const name = this.#names[index]!
@@ -150,6 +176,11 @@ class NodeContext implements OperatorContext {
       throw new TopologyError(`Node "${this.nodeName}" schedules every ${intervalMs} ms: an interval is at least 1 ms.`)
     }
     return this.#env.schedule(this.nodeName, intervalMs, type, (time) => this.#guard(() => fire(time)))
+  }
+
+  /** @internal For calls of the task into the operator: throws say where. */
+  guarded(run: () => MaybePromise<void>): MaybePromise<void> {
+    return this.#guard(run)
   }
 
   #guard(run: () => MaybePromise<void>): MaybePromise<void> {
@@ -223,6 +254,7 @@ export class TopologyInstance {
   readonly flushOrder: readonly string[]
   readonly #sources = new Map<string, CompiledSource>()
   readonly #operators: { node: ProcessorNode; operator: Operator; context: NodeContext }[] = []
+  readonly #settling: { operator: Operator; context: NodeContext }[] = [] // those with work of their own
 
   constructor(sub: SubTopology, env: InstanceEnv) {
     const running: Running = { at: '' }
@@ -239,6 +271,7 @@ export class TopologyInstance {
       if (node.kind === 'sink') continue
       operators.set(node.name, target)
       this.#operators.push({ node, operator: target, context })
+      if ((target as Operator).settle) this.#settling.push({ operator: target, context })
       // Nodes come in topological order. A store that several use counts from its first: the one that writes it.
       for (const store of stores) order.add(store)
     }
@@ -277,6 +310,29 @@ export class TopologyInstance {
     const source = this.#sources.get(topic)
     if (source) return source
     throw new TopologyError(`No source reads the topic "${topic}". Sources: ${[...this.#sources.keys()].join(', ')}.`)
+  }
+
+  /** Some operator's work on records it took goes on. */
+  get unsettled(): boolean {
+    for (const { operator } of this.#settling) if (operator.unsettled) return true
+    return false
+  }
+
+  /** `settle` of every operator, parents first: with `all` nothing is unsettled when it is done. Not with a record in hand. */
+  settle(all: boolean): MaybePromise<void> {
+    if (this.unsettled) return this.#settle(all)
+  }
+
+  async #settle(all: boolean): Promise<void> {
+    for (const { operator, context } of this.#settling) {
+      const settling = context.guarded(() => operator.settle!(all))
+      if (settling !== undefined) await settling
+    }
+  }
+
+  /** `abandon` of every operator. */
+  abandon(): void {
+    for (const { operator } of this.#settling) operator.abandon?.()
   }
 
   /** Closes every operator, children first; the first failure is thrown after all were closed. */

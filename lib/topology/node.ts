@@ -79,6 +79,11 @@ export interface OperatorContext {
   /** To all children in order, or to the child of that name. Await it when it gives a promise. */
   // biome-ignore lint/suspicious/noExplicitAny: typed at the operators
   forward(record: StreamRecord<any, any>, child?: string): MaybePromise<void>
+  /** As `forward`, for a record that was taken earlier: until it is through, `source` is where that one came from. */
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  forwardFrom(source: RecordContext | undefined, record: StreamRecord<any, any>): MaybePromise<void>
+  /** Work that went on after `process` has come to something: the task shall call `settle` soon. */
+  wake(): void
   /** @throws TopologyError when the store is not connected to this node. */
   store(name: string): TaskStore
   /** 'stream' first fires with the first record; 'wall' after one interval. A due schedule fires once, then on its grid (missed points are skipped). */
@@ -98,6 +103,12 @@ export interface Operator {
   prefetch?(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void>
   /** What `prefetch` reads depends on the times in the set: not called where an extractor gives other times. */
   readonly prefetchByTime?: boolean
+  /** True while it holds records whose work goes on after `process` returned. */
+  readonly unsettled?: boolean
+  /** Passes on what such work has given; with `all`, waits until nothing is unsettled. Called between records, and before a commit flushes. */
+  settle?(all: boolean): MaybePromise<void>
+  /** The task stops without a commit: ends waits in `process` and `settle`, and passes nothing on any more. */
+  abandon?(): void
   close?(): void
 }
 

@@ -35,7 +35,7 @@ const GIVEN = `
 import {
   hopping, keyValueStore, session, sliding, topic, topology, tumbling, unlimited
 } from '../../../lib/dsl/index.ts'
-import { changed, int, json, long, nullable, serde, sessionWindowed, type StandardSchema, string, windowed } from '../../../lib/serde/index.ts'
+import { changed, double, int, json, long, nullable, serde, sessionWindowed, type StandardSchema, string, windowed } from '../../../lib/serde/index.ts'
 interface Flight { date: string; origin: string; state: string; delay: number; distance: number }
 interface Airport { name: string; state: string; open: boolean }
 interface Order { lines: { sku: string; count: number }[] }
@@ -56,7 +56,7 @@ const z = { // a schema library
     '~standard': { vendor: 'z', validate: (value) => ({ value: value as T }) }
   })
 }
-void [changed, hopping, keyValueStore, session, sliding, tumbling, unlimited, int, long, nullable, serde, sessionWindowed, windowed, orders, lines, web, mobile, counts, pair, z]
+void [changed, double, hopping, keyValueStore, session, sliding, tumbling, unlimited, int, long, nullable, serde, sessionWindowed, windowed, orders, lines, web, mobile, counts, pair, z]
 export type Check = (actual: unknown, expected: unknown) => void
 `
 

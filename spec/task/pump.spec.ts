@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { TransportError } from '../../lib/errors.ts'
 import type { Group } from '../../lib/kafka/port.ts'
 import type { StreamRecord } from '../../lib/record.ts'
-import { Committer } from '../../lib/task/commit.ts'
+import { Committer, type Work } from '../../lib/task/commit.ts'
 import { Inbox } from '../../lib/task/inbox.ts'
 import { Intake } from '../../lib/task/intake.ts'
 import { Outbox } from '../../lib/task/outbox.ts'
@@ -28,6 +28,9 @@ interface Options extends Partial<Pick<PumpOptions, 'commitIntervalMs' | 'full'>
   group?: Group
   producer?: FakeProducer
 }
+
+/** No operator here has work of its own; those are in mapAsync.spec.ts. */
+const idle: Work = { unsettled: false, settle() {}, abandon() {} }
 
 /** A running pump over fakes; one source partition, outputs in `producer.sent`. */
 class Rig {
@@ -80,6 +83,7 @@ class Rig {
       },
       queues: [this.queue],
       outbox,
+      work: idle,
       expire: async () => {},
       saved: new SavedNumbers(() => undefined),
       probe: (step) => options.probe?.(step),
@@ -96,6 +100,7 @@ class Rig {
         },
         prefetch: (_set, from, to) => options.prefetch?.(from, to) ?? undefined
       }),
+      work: idle,
       schedules: this.schedules,
       streamTime: this.streamTime,
       committer: this.committer,
