@@ -1,7 +1,8 @@
 /** Builds the join of two streams: two sides over shared stores, and the node that their results come out of. */
 import { TopologyError } from '../errors.ts'
-import { entriesSerde, pendingKey, pendingSerde } from '../operators/joinRows.ts'
+import { entriesSerde, pendingSerde } from '../operators/joinRows.ts'
 import { MergeOperator } from '../operators/merge.ts'
+import { rawId } from '../operators/rawId.ts'
 import type { JoinSpan, StreamJoinState } from '../operators/streamJoinState.ts'
 import { type StreamJoinPlan, StreamStreamJoinOperator } from '../operators/streamStreamJoin.ts'
 import type { Serde } from '../record.ts'
@@ -80,7 +81,7 @@ export function joinStreams<K, V, V2, R>(
   if (stores.pending !== undefined) {
     const value = pendingSerde(leftValue as Serde<unknown>, rightValue as Serde<unknown>)
     const kind = 'keyValue' as const
-    graph.addStore(specOf({ name: stores.pending, kind, key: pendingKey, value, caching: false, logged, topicConfig }))
+    graph.addStore(specOf({ name: stores.pending, kind, key: rawId, value, caching: false, logged, topicConfig }))
   }
   const states = new WeakMap<object, StreamJoinState<K>>()
   const plan: StreamJoinPlan<K> = { key, span, ...stores, optional, joiner, states }

@@ -9,6 +9,7 @@ import type { Serde, StreamRecord } from '../record.ts'
 import { changed } from '../serde/changed.ts'
 import { json } from '../serde/json.ts'
 import type { Change, Operator } from '../topology/node.ts'
+import { type ForeignKeyOptions, joinByForeignKey } from './foreignKeyJoin.ts'
 import { GroupedTable } from './groupedTable.ts'
 import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
@@ -128,6 +129,51 @@ export class Table<K, V> {
     options: TableJoinOptions<NonNullable<R>> = {}
   ): Table<K, NonNullable<R>> {
     return this.#join(other, 'outerJoin', joiner, options)
+  }
+
+  /**
+   * Each row with the row of another table that it refers to, as either changes. The topics need not have equal partition counts: what a
+   * row refers to is asked for through a topic of the right table's partitions, and answered through one of this table's.
+   * @param select the right table's key that a row refers to; null: none, the row has no result
+   * @example t.table(orders).joinByForeignKey(t.table(airports), (order) => order.lines[0]?.sku ?? null, pair, { name: 'order-airports' })
+   */
+  joinByForeignKey<F, V2, R>(
+    right: Table<F, V2>,
+    select: (value: V, key: K) => F | null,
+    joiner: (left: V, right: V2, key: K) => R,
+    options: ForeignKeyOptions<F, NonNullable<R>> = {}
+  ): Table<K, NonNullable<R>> {
+    return this.#joinByForeignKey(right, false, select, joiner, options)
+  }
+
+  /** As `joinByForeignKey`, also for rows that refer to nothing, or to a row that is not there: they get null. */
+  leftJoinByForeignKey<F, V2, R>(
+    right: Table<F, V2>,
+    select: (value: V, key: K) => F | null,
+    joiner: (left: V, right: V2 | null, key: K) => R,
+    options: ForeignKeyOptions<F, NonNullable<R>> = {}
+  ): Table<K, NonNullable<R>> {
+    return this.#joinByForeignKey(right, true, select, joiner, options)
+  }
+
+  #joinByForeignKey<F, V2, R>(
+    right: Table<F, V2>,
+    isLeft: boolean,
+    select: (value: V, key: K) => F | null,
+    // biome-ignore lint/suspicious/noExplicitAny: the methods above say it exactly
+    joiner: (left: V, right: any, key: K) => R,
+    options: ForeignKeyOptions<F, NonNullable<R>>
+  ): Table<K, NonNullable<R>> {
+    const join = joiner as (left: V, right: V2 | null, key: K) => NonNullable<R>
+    const { part, materialise } = joinByForeignKey<K, V, F, V2, NonNullable<R>>(
+      this,
+      right,
+      isLeft,
+      select,
+      join,
+      options
+    )
+    return new Table(part, materialise, materialise)
   }
 
   #join<V2, R>(

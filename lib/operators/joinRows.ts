@@ -1,6 +1,5 @@
 /** Rows of a stream-stream join: what one key has had in one bucket of time, and what waits for a partner. */
 import type { Serde } from '../record.ts'
-import { latin1 } from '../serde/slices.ts'
 import { readInt64, windowId, writeInt64 } from '../store/bytes.ts'
 
 /** One record in a join's store. */
@@ -85,13 +84,6 @@ export const pendingSerde = (left: Serde<unknown>, right: Serde<unknown>): Serde
     return { left: isLeft, values }
   }
 })
-
-/** Keys of the pending store, for messages and tools: as text of their bytes. */
-export const pendingKey: Serde<string> = {
-  name: 'pending key',
-  encode: (id) => Buffer.from(id, 'latin1'),
-  decode: (bytes, start, end) => latin1(bytes, start, end)
-}
 
 /** Row ids by bucket of time: start(8) ‖ key. A few buckets are used over and over, so their 8 bytes are made once. */
 export class Buckets {
