@@ -16,7 +16,16 @@ export type { Grouped, StoreOptions } from './grouped.ts'
 export type { GroupedTable } from './groupedTable.ts'
 export type { SessionGrouped, SessionOptions } from './sessionGrouped.ts'
 export { keyValueStore, type StoreDefinition, type StoreParts, windowStore } from './store.ts'
-export type { JoinOptions, NodeOptions, ProcessOptions, RepartitionOptions, SerdeOptions, Stream } from './stream.ts'
+export type {
+  JoinOptions,
+  MapAsyncOptions,
+  NodeOptions,
+  ProcessOptions,
+  ProcessValuesOptions,
+  RepartitionOptions,
+  SerdeOptions,
+  Stream
+} from './stream.ts'
 export type { StreamJoinOptions, Within } from './streamJoin.ts'
 export type { Table, TableOptions } from './table.ts'
 export type { TableJoinOptions } from './tableJoin.ts'
