@@ -1,17 +1,10 @@
 /** A whole broker in this process, behind the wire: playground, test kit and simulation stand on it. */
 import type { ApiMap } from '../kafka/protocol/api.ts'
 import { decompress } from '../kafka/protocol/compression.ts'
+import { Code } from '../kafka/protocol/errors.ts'
 import type { ApiName, Wire } from '../kafka/wire.ts'
 import { type Clock, type Random, systemClock, systemRandom } from '../time.ts'
 import { cleanLog } from './clean.ts'
-import {
-  NONE,
-  NOT_COORDINATOR,
-  NOT_LEADER_OR_FOLLOWER,
-  OFFSET_OUT_OF_RANGE,
-  POLICY_VIOLATION,
-  UNKNOWN_TOPIC_OR_PARTITION
-} from './codes.ts'
 import { fetch } from './fetch.ts'
 import { failedJoin } from './group.ts'
 import { Groups } from './groups.ts'
@@ -160,8 +153,8 @@ class Broker implements EmbeddedBroker {
   #led(node: number, name: string, partition: number): PartitionLog | number {
     const topic = this.#topics.get(name)
     const log = topic?.partitions[partition]
-    if (!topic || !log) return UNKNOWN_TOPIC_OR_PARTITION
-    return topic.leaders[partition] === node ? log : NOT_LEADER_OR_FOLLOWER
+    if (!topic || !log) return Code.UNKNOWN_TOPIC_OR_PARTITION
+    return topic.leaders[partition] === node ? log : Code.NOT_LEADER_OR_FOLLOWER
   }
 
   #coordinator(key: string): number {
@@ -178,7 +171,7 @@ class Broker implements EmbeddedBroker {
       controllerId: 1,
       topics: (topics ?? this.#topics.all().map((t) => t.name)).map((name) => this.#describeTopic(name))
     }),
-    FindCoordinator: ({ key }) => ({ error: NONE, nodeId: this.#coordinator(key) }),
+    FindCoordinator: ({ key }) => ({ error: Code.NONE, nodeId: this.#coordinator(key) }),
 
     Produce: ({ topics, transactionalId }, node) => {
       const now = this.#timers.clock.now()
@@ -204,35 +197,37 @@ class Broker implements EmbeddedBroker {
           const log = this.#led(node, topic, partition)
           if (typeof log === 'number') return { partition, error: log, timestamp: -1, offset: -1 }
           const end = isolation === 'committed' ? log.stableOffset : log.endOffset
-          if (timestamp === -1) return { partition, error: NONE, timestamp: -1, offset: end }
-          if (timestamp === -2) return { partition, error: NONE, timestamp: -1, offset: log.startOffset }
+          if (timestamp === -1) return { partition, error: Code.NONE, timestamp: -1, offset: end }
+          if (timestamp === -2) return { partition, error: Code.NONE, timestamp: -1, offset: log.startOffset }
           const found = log.atTime(timestamp, end)
-          return { partition, error: NONE, timestamp: found?.timestamp ?? -1, offset: found?.offset ?? -1 }
+          return { partition, error: Code.NONE, timestamp: found?.timestamp ?? -1, offset: found?.offset ?? -1 }
         })
       }))
     }),
 
     JoinGroup: (request, node) =>
-      this.#misses(node, request.groupId) ? failedJoin(NOT_COORDINATOR, request.memberId) : this.#groups.join(request),
+      this.#misses(node, request.groupId)
+        ? failedJoin(Code.NOT_COORDINATOR, request.memberId)
+        : this.#groups.join(request),
     SyncGroup: (request, node) =>
       this.#misses(node, request.groupId)
-        ? { error: NOT_COORDINATOR, assignment: Buffer.alloc(0) }
+        ? { error: Code.NOT_COORDINATOR, assignment: Buffer.alloc(0) }
         : this.#groups.sync(request),
     Heartbeat: (request, node) => ({
-      error: this.#misses(node, request.groupId) ? NOT_COORDINATOR : this.#groups.heartbeat(request)
+      error: this.#misses(node, request.groupId) ? Code.NOT_COORDINATOR : this.#groups.heartbeat(request)
     }),
     LeaveGroup: (request, node) =>
-      this.#misses(node, request.groupId) ? { error: NOT_COORDINATOR, members: [] } : this.#groups.leave(request),
+      this.#misses(node, request.groupId) ? { error: Code.NOT_COORDINATOR, members: [] } : this.#groups.leave(request),
     OffsetCommit: (request, node) =>
       this.#misses(node, request.groupId) ? refused(request.topics) : this.#groups.commit(request),
     OffsetFetch: (request, node) =>
-      this.#misses(node, request.groupId) ? { error: NOT_COORDINATOR, topics: [] } : this.#groups.fetch(request),
+      this.#misses(node, request.groupId) ? { error: Code.NOT_COORDINATOR, topics: [] } : this.#groups.fetch(request),
     DescribeGroup: ({ groupId }) => this.#groups.describe(groupId),
     DeleteGroup: ({ groupId }) => ({ error: this.#groups.delete(groupId) }),
 
     InitProducerId: (request, node) =>
       request.transactionalId !== null && this.#misses(node, request.transactionalId)
-        ? { error: NOT_COORDINATOR, producerId: -1, producerEpoch: -1 }
+        ? { error: Code.NOT_COORDINATOR, producerId: -1, producerEpoch: -1 }
         : this.#transactions.init(request),
     AddPartitionsToTxn: (request, node) =>
       this.#misses(node, request.transactionalId)
@@ -240,7 +235,7 @@ class Broker implements EmbeddedBroker {
         : this.#transactions.addPartitions(request, request.topics),
     AddOffsetsToTxn: (request, node) => ({
       error: this.#misses(node, request.transactionalId)
-        ? NOT_COORDINATOR
+        ? Code.NOT_COORDINATOR
         : this.#transactions.addOffsets(request, request.groupId)
     }),
     TxnOffsetCommit: (request, node) =>
@@ -249,7 +244,7 @@ class Broker implements EmbeddedBroker {
         : this.#groups.stage(request, this.#transactions.verifyGroup(request, request.groupId)),
     EndTxn: (request, node) => ({
       error: this.#misses(node, request.transactionalId)
-        ? NOT_COORDINATOR
+        ? Code.NOT_COORDINATOR
         : this.#transactions.end(request, request.commit)
     }),
 
@@ -262,7 +257,7 @@ class Broker implements EmbeddedBroker {
     DeleteTopics: ({ topics }) => ({
       topics: topics.map((topic) => {
         const error = this.#topics.delete(topic)
-        if (error === NONE) this.#groups.forgetTopic(topic)
+        if (error === Code.NONE) this.#groups.forgetTopic(topic)
         return { topic, error }
       })
     }),
@@ -276,8 +271,8 @@ class Broker implements EmbeddedBroker {
     DescribeConfigs: ({ topic }) => {
       const found = this.#topics.get(topic)
       return found
-        ? { error: NONE, message: null, entries: found.config.entries() }
-        : { error: UNKNOWN_TOPIC_OR_PARTITION, message: `There is no topic ${topic}`, entries: [] }
+        ? { error: Code.NONE, message: null, entries: found.config.entries() }
+        : { error: Code.UNKNOWN_TOPIC_OR_PARTITION, message: `There is no topic ${topic}`, entries: [] }
     },
     IncrementalAlterConfigs: ({ topic, settings }) => this.#topics.alter(topic, settings)
   }
@@ -285,13 +280,13 @@ class Broker implements EmbeddedBroker {
   #describeTopic(name: string): ApiMap['Metadata']['response']['topics'][number] {
     if (!this.#topics.get(name) && this.#autoCreate) this.#topics.create(name, this.#autoCreate, 1, {})
     const topic = this.#topics.get(name)
-    if (!topic) return { topic: name, error: UNKNOWN_TOPIC_OR_PARTITION, partitions: [] }
+    if (!topic) return { topic: name, error: Code.UNKNOWN_TOPIC_OR_PARTITION, partitions: [] }
     return {
       topic: name,
-      error: NONE,
+      error: Code.NONE,
       partitions: topic.leaders.map((leader, partition) => ({
         partition,
-        error: NONE,
+        error: Code.NONE,
         leader,
         replicas: [leader],
         isr: [leader]
@@ -302,15 +297,15 @@ class Broker implements EmbeddedBroker {
   #deleteRecords(node: number, topic: string, partition: number, offset: number) {
     const log = this.#led(node, topic, partition)
     if (typeof log === 'number') return { partition, error: log, lowWatermark: -1 }
-    if (!log.config.delete) return { partition, error: POLICY_VIOLATION, lowWatermark: -1 }
-    const error = offset < -1 ? OFFSET_OUT_OF_RANGE : log.deleteBefore(offset === -1 ? log.endOffset : offset)
-    return { partition, error, lowWatermark: error === NONE ? log.startOffset : -1 }
+    if (!log.config.delete) return { partition, error: Code.POLICY_VIOLATION, lowWatermark: -1 }
+    const error = offset < -1 ? Code.OFFSET_OUT_OF_RANGE : log.deleteBefore(offset === -1 ? log.endOffset : offset)
+    return { partition, error, lowWatermark: error === Code.NONE ? log.startOffset : -1 }
   }
 }
 
 const refused = (topics: readonly { topic: string; partitions: readonly { partition: number }[] }[]) => ({
   topics: topics.map(({ topic, partitions }) => ({
     topic,
-    partitions: partitions.map(({ partition }) => ({ partition, error: NOT_COORDINATOR }))
+    partitions: partitions.map(({ partition }) => ({ partition, error: Code.NOT_COORDINATOR }))
   }))
 })

@@ -1,6 +1,6 @@
 /** Answers Fetch: at once when there is enough, an error, or no time to wait; else parked until appends or the clock end it. */
 import type { ApiMap } from '../kafka/protocol/api.ts'
-import { NONE, OFFSET_OUT_OF_RANGE } from './codes.ts'
+import { Code } from '../kafka/protocol/errors.ts'
 import type { PartitionLog } from './log.ts'
 import type { Timers } from './timers.ts'
 
@@ -62,13 +62,13 @@ function read(request: Request, find: Find): Response {
   const one = (topic: string, { partition, offset, maxBytes }: Request['topics'][number]['partitions'][number]) => {
     const log = find(topic, partition)
     if (typeof log === 'number') return failed(partition, log)
-    if (outOfRange(log, offset)) return failed(partition, OFFSET_OUT_OF_RANGE)
+    if (outOfRange(log, offset)) return failed(partition, Code.OFFSET_OUT_OF_RANGE)
     const { records, next } = log.read(offset, endFor(request, log), Math.min(left, maxBytes), nothingYet)
     if (records.length > 0) nothingYet = false
     left = Math.max(0, left - records.length)
     return {
       partition,
-      error: NONE,
+      error: Code.NONE,
       highWatermark: log.endOffset,
       lastStableOffset: log.stableOffset,
       logStartOffset: log.startOffset,
@@ -83,7 +83,7 @@ function read(request: Request, find: Find): Response {
     topic,
     partitions: partitions.map((p) => one(topic, p))
   }))
-  return { error: NONE, topics }
+  return { error: Code.NONE, topics }
 }
 
 const failed = (partition: number, error: number): PartitionAnswer => ({

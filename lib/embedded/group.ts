@@ -7,15 +7,7 @@
  *     └──── nobody is left ────┘    └───────────────────────────────┴────────────────────────────┘
  */
 import type { ApiMap } from '../kafka/protocol/api.ts'
-import {
-  FENCED_INSTANCE_ID,
-  ILLEGAL_GENERATION,
-  INCONSISTENT_GROUP_PROTOCOL,
-  MEMBER_ID_REQUIRED,
-  NONE,
-  REBALANCE_IN_PROGRESS,
-  UNKNOWN_MEMBER_ID
-} from './codes.ts'
+import { Code } from '../kafka/protocol/errors.ts'
 import { GroupOffsets } from './offsets.ts'
 import type { Timer, Timers } from './timers.ts'
 
@@ -87,7 +79,7 @@ export class Group {
   }
 
   join(request: JoinRequest): JoinAnswer | Promise<JoinAnswer> {
-    if (!this.#fits(request)) return failedJoin(INCONSISTENT_GROUP_PROTOCOL, request.memberId)
+    if (!this.#fits(request)) return failedJoin(Code.INCONSISTENT_GROUP_PROTOCOL, request.memberId)
     if (request.memberId === '') return request.instanceId === null ? this.#invite(request) : this.#joinStatic(request)
     const invited = this.#pending.get(request.memberId)
     if (invited) {
@@ -96,18 +88,18 @@ export class Group {
       return this.#add(request.memberId, request)
     }
     const error = this.#identify(request.memberId, request.instanceId)
-    if (error !== NONE) return failedJoin(error, request.memberId)
+    if (error !== Code.NONE) return failedJoin(error, request.memberId)
     return this.#rejoin(this.#members.get(request.memberId)!, request)
   }
 
   sync(request: SyncRequest): SyncAnswer | Promise<SyncAnswer> {
     const error = this.#current(request)
-    if (error !== NONE) return { error, assignment: NOTHING }
-    if (this.#state === 'PreparingRebalance') return { error: REBALANCE_IN_PROGRESS, assignment: NOTHING }
+    if (error !== Code.NONE) return { error, assignment: NOTHING }
+    if (this.#state === 'PreparingRebalance') return { error: Code.REBALANCE_IN_PROGRESS, assignment: NOTHING }
     const member = this.#members.get(request.memberId)!
     member.synced = true
     this.#touch(member)
-    if (this.#state === 'Stable') return { error: NONE, assignment: member.assignment }
+    if (this.#state === 'Stable') return { error: Code.NONE, assignment: member.assignment }
     return new Promise((resolve) => {
       member.syncing = resolve
       if (member.id === this.#leader) this.#assign(request.assignments)
@@ -116,9 +108,9 @@ export class Group {
 
   heartbeat(ref: MemberRef): number {
     const error = this.#current(ref)
-    if (error !== NONE) return error
+    if (error !== Code.NONE) return error
     this.#touch(this.#members.get(ref.memberId)!)
-    return this.#state === 'PreparingRebalance' ? REBALANCE_IN_PROGRESS : NONE
+    return this.#state === 'PreparingRebalance' ? Code.REBALANCE_IN_PROGRESS : Code.NONE
   }
 
   leave(memberId: string, instanceId: string | null): number {
@@ -127,34 +119,34 @@ export class Group {
       this.#env.timers.cancel(invited)
       this.#pending.delete(memberId)
       this.#tryCompleteJoin()
-      return NONE
+      return Code.NONE
     }
     const id = memberId === '' && instanceId !== null ? this.#static.get(instanceId) : memberId
-    if (id === undefined) return UNKNOWN_MEMBER_ID
+    if (id === undefined) return Code.UNKNOWN_MEMBER_ID
     const error = this.#identify(id, instanceId)
-    if (error === NONE) this.#removeAndRebalance(this.#members.get(id)!)
+    if (error === Code.NONE) this.#removeAndRebalance(this.#members.get(id)!)
     return error
   }
 
   /** The commit table of the reference: transactional commits pass while completing, and without a member always. */
   mayCommit(ref: MemberRef, transactional: boolean): number {
-    if (ref.generation < 0 && this.#state === 'Empty') return NONE
+    if (ref.generation < 0 && this.#state === 'Empty') return Code.NONE
     if (ref.generation >= 0 || ref.memberId !== '' || ref.instanceId !== null) {
       const error = this.#current(ref)
-      if (error !== NONE) return error
+      if (error !== Code.NONE) return error
     } else if (!transactional) {
-      return UNKNOWN_MEMBER_ID
+      return Code.UNKNOWN_MEMBER_ID
     }
-    if (transactional) return NONE
-    if (this.#state === 'CompletingRebalance') return REBALANCE_IN_PROGRESS
+    if (transactional) return Code.NONE
+    if (this.#state === 'CompletingRebalance') return Code.REBALANCE_IN_PROGRESS
     const member = this.#members.get(ref.memberId)
     if (member) this.#touch(member)
-    return NONE
+    return Code.NONE
   }
 
   describe(): ApiMap['DescribeGroup']['response'] {
     return {
-      error: NONE,
+      error: Code.NONE,
       state: this.#state,
       members: [...this.#members.values()].map((m) => ({
         memberId: m.id,
@@ -170,15 +162,15 @@ export class Group {
   #identify(memberId: string, instanceId: string | null): number {
     if (instanceId !== null) {
       const holder = this.#static.get(instanceId)
-      if (holder === undefined) return UNKNOWN_MEMBER_ID
-      if (holder !== memberId) return FENCED_INSTANCE_ID
+      if (holder === undefined) return Code.UNKNOWN_MEMBER_ID
+      if (holder !== memberId) return Code.FENCED_INSTANCE_ID
     }
-    return this.#members.has(memberId) ? NONE : UNKNOWN_MEMBER_ID
+    return this.#members.has(memberId) ? Code.NONE : Code.UNKNOWN_MEMBER_ID
   }
 
   #current(ref: MemberRef): number {
     const error = this.#identify(ref.memberId, ref.instanceId)
-    return error === NONE && ref.generation !== this.#generation ? ILLEGAL_GENERATION : error
+    return error === Code.NONE && ref.generation !== this.#generation ? Code.ILLEGAL_GENERATION : error
   }
 
   #fits({ protocolType, protocols, memberId }: JoinRequest): boolean {
@@ -199,7 +191,7 @@ export class Group {
       this.#tryCompleteJoin()
     }
     this.#pending.set(id, this.#env.timers.after(request.sessionTimeoutMs, forget))
-    return failedJoin(MEMBER_ID_REQUIRED, id)
+    return failedJoin(Code.MEMBER_ID_REQUIRED, id)
   }
 
   #joinStatic(request: JoinRequest): JoinAnswer | Promise<JoinAnswer> {
@@ -209,8 +201,8 @@ export class Group {
     if (!old) return this.#add(id, request)
     // The newcomer takes the place of the old holder, who finds out with its next request.
     const leader = this.#leader
-    old.joining?.(failedJoin(FENCED_INSTANCE_ID, old.id))
-    old.syncing?.({ error: FENCED_INSTANCE_ID, assignment: NOTHING })
+    old.joining?.(failedJoin(Code.FENCED_INSTANCE_ID, old.id))
+    old.syncing?.({ error: Code.FENCED_INSTANCE_ID, assignment: NOTHING })
     this.#env.timers.cancel(old.session)
     const member: Member = { ...old, id, joining: undefined, syncing: undefined, session: undefined }
     this.#members = new Map([...this.#members].map(([key, m]) => (m === old ? [id, member] : [key, m])))
@@ -258,7 +250,7 @@ export class Group {
 
   #park(member: Member): Promise<JoinAnswer> {
     return new Promise((resolve) => {
-      member.joining?.(failedJoin(UNKNOWN_MEMBER_ID, member.id)) // an older request of the same member
+      member.joining?.(failedJoin(Code.UNKNOWN_MEMBER_ID, member.id)) // an older request of the same member
       member.joining = resolve
       if (this.#state === 'PreparingRebalance') this.#tryCompleteJoin()
       else this.#prepare()
@@ -267,7 +259,7 @@ export class Group {
 
   #prepare(): void {
     for (const member of this.#members.values()) {
-      member.syncing?.({ error: REBALANCE_IN_PROGRESS, assignment: NOTHING })
+      member.syncing?.({ error: Code.REBALANCE_IN_PROGRESS, assignment: NOTHING })
       member.syncing = undefined
       member.assignment = this.#state === 'CompletingRebalance' ? NOTHING : member.assignment
     }
@@ -319,7 +311,7 @@ export class Group {
   #joined(member: Member): JoinAnswer {
     const leads = member.id === this.#leader
     return {
-      error: NONE,
+      error: Code.NONE,
       generation: this.#generation,
       protocolName: this.#protocol,
       leader: this.#leader ?? '',
@@ -360,7 +352,7 @@ export class Group {
       member.syncing = undefined
       if (!answer) continue
       this.#touch(member)
-      answer({ error: NONE, assignment: member.assignment })
+      answer({ error: Code.NONE, assignment: member.assignment })
     }
   }
 
@@ -380,8 +372,8 @@ export class Group {
 
   #remove(member: Member): void {
     this.#env.timers.cancel(member.session)
-    member.joining?.(failedJoin(UNKNOWN_MEMBER_ID, member.id))
-    member.syncing?.({ error: UNKNOWN_MEMBER_ID, assignment: NOTHING })
+    member.joining?.(failedJoin(Code.UNKNOWN_MEMBER_ID, member.id))
+    member.syncing?.({ error: Code.UNKNOWN_MEMBER_ID, assignment: NOTHING })
     this.#members.delete(member.id)
     if (member.instanceId !== null) this.#static.delete(member.instanceId)
     if (this.#leader === member.id) this.#leader = this.#members.keys().next().value

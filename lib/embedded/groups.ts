@@ -1,18 +1,7 @@
 /** The group coordinator: finds the group a request means, and stores its offsets. */
 import { byTopic } from '../kafka/byTopic.ts'
 import type { ApiMap } from '../kafka/protocol/api.ts'
-import {
-  GROUP_ID_NOT_FOUND,
-  ILLEGAL_GENERATION,
-  INVALID_GROUP_ID,
-  INVALID_SESSION_TIMEOUT,
-  NON_EMPTY_GROUP,
-  NONE,
-  OFFSET_METADATA_TOO_LARGE,
-  UNKNOWN_MEMBER_ID,
-  UNKNOWN_TOPIC_OR_PARTITION,
-  UNSTABLE_OFFSET_COMMIT
-} from './codes.ts'
+import { Code } from '../kafka/protocol/errors.ts'
 import { failedJoin, Group, type GroupEnv, type MemberRef } from './group.ts'
 import type { GroupOffsets } from './offsets.ts'
 
@@ -40,27 +29,27 @@ export class Groups {
 
   join(request: ApiMap['JoinGroup']['request']) {
     const { groupId, memberId, sessionTimeoutMs } = request
-    if (groupId === '') return failedJoin(INVALID_GROUP_ID, memberId)
+    if (groupId === '') return failedJoin(Code.INVALID_GROUP_ID, memberId)
     if (sessionTimeoutMs < this.#options.minSessionMs || sessionTimeoutMs > this.#options.maxSessionMs) {
-      return failedJoin(INVALID_SESSION_TIMEOUT, memberId)
+      return failedJoin(Code.INVALID_SESSION_TIMEOUT, memberId)
     }
     const group = memberId === '' ? this.#group(groupId) : this.#byId.get(groupId)
-    return group ? group.join(request) : failedJoin(UNKNOWN_MEMBER_ID, memberId)
+    return group ? group.join(request) : failedJoin(Code.UNKNOWN_MEMBER_ID, memberId)
   }
 
   sync(request: ApiMap['SyncGroup']['request']) {
-    return this.#byId.get(request.groupId)?.sync(request) ?? { error: UNKNOWN_MEMBER_ID, assignment: NOTHING }
+    return this.#byId.get(request.groupId)?.sync(request) ?? { error: Code.UNKNOWN_MEMBER_ID, assignment: NOTHING }
   }
 
   heartbeat(request: ApiMap['Heartbeat']['request']): number {
-    return this.#byId.get(request.groupId)?.heartbeat(request) ?? UNKNOWN_MEMBER_ID
+    return this.#byId.get(request.groupId)?.heartbeat(request) ?? Code.UNKNOWN_MEMBER_ID
   }
 
   leave({ groupId, members }: ApiMap['LeaveGroup']['request']): ApiMap['LeaveGroup']['response'] {
     const group = this.#byId.get(groupId)
     return {
-      error: NONE,
-      members: members.map((m) => ({ ...m, error: group?.leave(m.memberId, m.instanceId) ?? UNKNOWN_MEMBER_ID }))
+      error: Code.NONE,
+      members: members.map((m) => ({ ...m, error: group?.leave(m.memberId, m.instanceId) ?? Code.UNKNOWN_MEMBER_ID }))
     }
   }
 
@@ -73,7 +62,7 @@ export class Groups {
 
   /** Stores what counts only when the producer's transaction commits. `error`: what the transaction itself says. */
   stage(request: ApiMap['TxnOffsetCommit']['request'], error: number): ApiMap['TxnOffsetCommit']['response'] {
-    const verdict = error !== NONE ? error : this.#mayCommit(request.groupId, request, true)
+    const verdict = error !== Code.NONE ? error : this.#mayCommit(request.groupId, request, true)
     return this.#write(request.topics, verdict, (topic, p) => {
       this.#group(request.groupId).offsets.stage(request.producerId, topic, p.partition, p.offset, p.metadata)
     })
@@ -84,11 +73,11 @@ export class Groups {
     const one = (topic: string, partition: number) => {
       const found = offsets?.get(topic, partition)
       const unstable = requireStable && offsets?.isPending(topic, partition)
-      if (unstable) return { partition, error: UNSTABLE_OFFSET_COMMIT, offset: -1, metadata: '' }
-      return { partition, error: NONE, offset: found?.offset ?? -1, metadata: found?.metadata ?? '' }
+      if (unstable) return { partition, error: Code.UNSTABLE_OFFSET_COMMIT, offset: -1, metadata: '' }
+      return { partition, error: Code.NONE, offset: found?.offset ?? -1, metadata: found?.metadata ?? '' }
     }
     return {
-      error: NONE,
+      error: Code.NONE,
       topics: (topics ?? byTopic(offsets?.all() ?? [], ({ partition }) => partition)).map(({ topic, partitions }) => ({
         topic,
         partitions: partitions.map((p) => one(topic, p))
@@ -97,15 +86,15 @@ export class Groups {
   }
 
   describe(groupId: string): ApiMap['DescribeGroup']['response'] {
-    return this.#byId.get(groupId)?.describe() ?? { error: NONE, state: 'Dead', members: [] }
+    return this.#byId.get(groupId)?.describe() ?? { error: Code.NONE, state: 'Dead', members: [] }
   }
 
   delete(groupId: string): number {
     const group = this.#byId.get(groupId)
-    if (!group) return GROUP_ID_NOT_FOUND
-    if (group.state !== 'Empty') return NON_EMPTY_GROUP
+    if (!group) return Code.GROUP_ID_NOT_FOUND
+    if (group.state !== 'Empty') return Code.NON_EMPTY_GROUP
     this.#byId.delete(groupId)
-    return NONE
+    return Code.NONE
   }
 
   offsets(groupId: string): GroupOffsets | undefined {
@@ -125,10 +114,10 @@ export class Groups {
   }
 
   #mayCommit(groupId: string, ref: MemberRef, transactional: boolean): number {
-    if (groupId === '') return INVALID_GROUP_ID
+    if (groupId === '') return Code.INVALID_GROUP_ID
     const group = this.#byId.get(groupId)
     if (group) return group.mayCommit(ref, transactional)
-    return ref.generation < 0 ? NONE : ILLEGAL_GENERATION
+    return ref.generation < 0 ? Code.NONE : Code.ILLEGAL_GENERATION
   }
 
   #write(
@@ -137,11 +126,12 @@ export class Groups {
     store: (topic: string, p: CommitTopics[number]['partitions'][number]) => void
   ): ApiMap['OffsetCommit']['response'] {
     const one = (topic: string, p: CommitTopics[number]['partitions'][number]): number => {
-      if (!this.#exists(topic, p.partition)) return UNKNOWN_TOPIC_OR_PARTITION
-      if (error !== NONE) return error
-      if (p.metadata !== null && Buffer.byteLength(p.metadata) > MAX_METADATA_BYTES) return OFFSET_METADATA_TOO_LARGE
+      if (!this.#exists(topic, p.partition)) return Code.UNKNOWN_TOPIC_OR_PARTITION
+      if (error !== Code.NONE) return error
+      if (p.metadata !== null && Buffer.byteLength(p.metadata) > MAX_METADATA_BYTES)
+        return Code.OFFSET_METADATA_TOO_LARGE
       store(topic, p)
-      return NONE
+      return Code.NONE
     }
     return {
       topics: topics.map(({ topic, partitions }) => ({

@@ -1,13 +1,7 @@
 /** One partition: batches in order, its offsets, what was aborted, and who waits for more. */
+
+import { Code } from '../kafka/protocol/errors.ts'
 import { commits, marker, placed, readBatch, type StoredBatch } from './batch.ts'
-import {
-  CORRUPT_MESSAGE,
-  INVALID_RECORD,
-  INVALID_TIMESTAMP,
-  MESSAGE_TOO_LARGE,
-  NONE,
-  OFFSET_OUT_OF_RANGE
-} from './codes.ts'
 import type { TopicConfig } from './config.ts'
 import { PartitionProducers } from './producers.ts'
 import { type Decompress, walk } from './records.ts'
@@ -54,27 +48,27 @@ export class PartitionLog {
 
   /**
    * Appends one produced batch.
-   * @param verify asked for a batch that would open a transaction here: NONE when the coordinator knows of it.
+   * @param verify asked for a batch that would open a transaction here: Code.NONE when the coordinator knows of it.
    */
   append(bytes: Buffer, now: number, verify: (batch: StoredBatch) => number): Appended {
-    if (bytes.length > this.config.maxMessageBytes) return { error: MESSAGE_TOO_LARGE, baseOffset: -1 }
+    if (bytes.length > this.config.maxMessageBytes) return { error: Code.MESSAGE_TOO_LARGE, baseOffset: -1 }
     const batch = readBatch(bytes)
     if (!batch || batch.control || batch.count === 0 || batch.lastOffset - batch.baseOffset !== batch.count - 1) {
-      return { error: CORRUPT_MESSAGE, baseOffset: -1 }
+      return { error: Code.CORRUPT_MESSAGE, baseOffset: -1 }
     }
     let error = this.#timestampError(batch, now)
-    if (error === NONE && this.config.compact) error = this.#keyError(batch)
-    if (error === NONE && batch.producerId >= 0) {
+    if (error === Code.NONE && this.config.compact) error = this.#keyError(batch)
+    if (error === Code.NONE && batch.producerId >= 0) {
       const before = this.producers.duplicateOf(batch)
-      if (before !== undefined) return { error: NONE, baseOffset: before }
+      if (before !== undefined) return { error: Code.NONE, baseOffset: before }
       error = this.producers.check(batch)
-      if (error === NONE && batch.transactional && !this.producers.hasOpen(batch.producerId)) error = verify(batch)
+      if (error === Code.NONE && batch.transactional && !this.producers.hasOpen(batch.producerId)) error = verify(batch)
     }
-    if (error !== NONE) return { error, baseOffset: -1 }
+    if (error !== Code.NONE) return { error, baseOffset: -1 }
     const stored = placed(batch, this.endOffset, this.config.appendTime ? now : undefined)
     if (stored.producerId >= 0) this.producers.appended(stored)
     this.#push(stored)
-    return { error: NONE, baseOffset: stored.baseOffset }
+    return { error: Code.NONE, baseOffset: stored.baseOffset }
   }
 
   /** Ends a producer's transaction here, whether it wrote or not. */
@@ -144,13 +138,13 @@ export class PartitionLog {
 
   /** Forgets everything below `offset`; batches go when their last record is below it. */
   deleteBefore(offset: number): number {
-    if (offset > this.endOffset) return OFFSET_OUT_OF_RANGE
-    if (offset <= this.startOffset) return NONE
+    if (offset > this.endOffset) return Code.OFFSET_OUT_OF_RANGE
+    if (offset <= this.startOffset) return Code.NONE
     this.startOffset = offset
     const kept = this.#indexOf(offset)
     for (const batch of this.batches.splice(0, kept)) this.bytes -= batch.bytes.length
     this.aborted = this.aborted.filter((t) => t.lastOffset >= offset)
-    return NONE
+    return Code.NONE
   }
 
   wake(): void {
@@ -177,9 +171,9 @@ export class PartitionLog {
   }
 
   #timestampError(batch: StoredBatch, now: number): number {
-    if (this.config.appendTime) return NONE
+    if (this.config.appendTime) return Code.NONE
     const { timestampBeforeMs: before, timestampAfterMs: after } = this.config
-    return batch.maxTimestamp > now + after || batch.maxTimestamp < now - before ? INVALID_TIMESTAMP : NONE
+    return batch.maxTimestamp > now + after || batch.maxTimestamp < now - before ? Code.INVALID_TIMESTAMP : Code.NONE
   }
 
   #keyError(batch: StoredBatch): number {
@@ -188,7 +182,7 @@ export class PartitionLog {
       keyless = record.key === null
       return keyless
     })
-    return keyless ? INVALID_RECORD : NONE
+    return keyless ? Code.INVALID_RECORD : Code.NONE
   }
 }
 

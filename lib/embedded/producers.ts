@@ -1,6 +1,7 @@
 /** What one partition remembers of its producers: epochs, the last batches for duplicates, and open transactions. */
+
+import { Code } from '../kafka/protocol/errors.ts'
 import { lastSequence, type StoredBatch } from './batch.ts'
-import { INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, NONE, OUT_OF_ORDER_SEQUENCE_NUMBER } from './codes.ts'
 
 /** As many batches as an idempotent producer may have in flight. */
 const REMEMBERED = 5
@@ -35,16 +36,17 @@ export class PartitionProducers {
     return undefined
   }
 
-  /** NONE when the batch may be appended. */
+  /** Code.NONE when the batch may be appended. */
   check(batch: StoredBatch): number {
-    if (!batch.transactional && this.#open.has(batch.producerId)) return INVALID_TXN_STATE
+    if (!batch.transactional && this.#open.has(batch.producerId)) return Code.INVALID_TXN_STATE
     const producer = this.#byId.get(batch.producerId)
-    if (!producer) return NONE // forgotten or new: any sequence starts it
-    if (batch.producerEpoch < producer.epoch) return INVALID_PRODUCER_EPOCH
-    if (batch.producerEpoch > producer.epoch) return batch.baseSequence === 0 ? NONE : OUT_OF_ORDER_SEQUENCE_NUMBER
+    if (!producer) return Code.NONE // forgotten or new: any sequence starts it
+    if (batch.producerEpoch < producer.epoch) return Code.INVALID_PRODUCER_EPOCH
+    if (batch.producerEpoch > producer.epoch)
+      return batch.baseSequence === 0 ? Code.NONE : Code.OUT_OF_ORDER_SEQUENCE_NUMBER
     const last = producer.written.at(-1)?.lastSequence ?? -1
     const next = last === 2_147_483_647 ? 0 : last + 1
-    return batch.baseSequence === next ? NONE : OUT_OF_ORDER_SEQUENCE_NUMBER
+    return batch.baseSequence === next ? Code.NONE : Code.OUT_OF_ORDER_SEQUENCE_NUMBER
   }
 
   /** Notes an appended batch (already at its offsets). */

@@ -1,13 +1,5 @@
 /** Topics: names, settings, partitions, and which node leads which partition. */
-import {
-  INVALID_CONFIG,
-  INVALID_PARTITIONS,
-  INVALID_REPLICATION_FACTOR,
-  INVALID_TOPIC_EXCEPTION,
-  NONE,
-  TOPIC_ALREADY_EXISTS,
-  UNKNOWN_TOPIC_OR_PARTITION
-} from './codes.ts'
+import { Code } from '../kafka/protocol/errors.ts'
 import { refusal, TopicConfig } from './config.ts'
 import { PartitionLog } from './log.ts'
 import type { Decompress } from './records.ts'
@@ -25,7 +17,7 @@ export interface Verdict {
   readonly message: string | null
 }
 
-const OK: Verdict = { error: NONE, message: null }
+const OK: Verdict = { error: Code.NONE, message: null }
 const no = (error: number, message: string): Verdict => ({ error, message })
 
 export class Topics {
@@ -55,16 +47,17 @@ export class Topics {
   /** -1 partitions or replication = the broker's default. */
   create(name: string, partitions: number, replication: number, settings: Readonly<Record<string, string>>): Verdict {
     if (!/^[a-zA-Z0-9._-]{1,249}$/.test(name) || name === '.' || name === '..') {
-      return no(INVALID_TOPIC_EXCEPTION, `Topic name is invalid: "${name}"`)
+      return no(Code.INVALID_TOPIC_EXCEPTION, `Topic name is invalid: "${name}"`)
     }
-    if (this.#byName.has(name)) return no(TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
-    if (partitions !== -1 && partitions < 1) return no(INVALID_PARTITIONS, 'The number of partitions must be positive')
+    if (this.#byName.has(name)) return no(Code.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
+    if (partitions !== -1 && partitions < 1)
+      return no(Code.INVALID_PARTITIONS, 'The number of partitions must be positive')
     if (replication !== -1 && (replication < 1 || replication > this.#nodes)) {
-      return no(INVALID_REPLICATION_FACTOR, `Replication factor ${replication} with ${this.#nodes} broker(s)`)
+      return no(Code.INVALID_REPLICATION_FACTOR, `Replication factor ${replication} with ${this.#nodes} broker(s)`)
     }
     for (const [setting, value] of Object.entries(settings)) {
       const why = refusal(setting, value)
-      if (why) return no(INVALID_CONFIG, why)
+      if (why) return no(Code.INVALID_CONFIG, why)
     }
     const topic: Topic = { name, config: new TopicConfig(settings), partitions: [], leaders: [] }
     this.#byName.set(name, topic)
@@ -74,31 +67,31 @@ export class Topics {
 
   delete(name: string): number {
     const topic = this.#byName.get(name)
-    if (!topic) return UNKNOWN_TOPIC_OR_PARTITION
+    if (!topic) return Code.UNKNOWN_TOPIC_OR_PARTITION
     this.#byName.delete(name)
     for (const log of topic.partitions) {
       log.deleted = true
       log.wake()
     }
-    return NONE
+    return Code.NONE
   }
 
   grow(name: string, total: number): Verdict {
     const topic = this.#byName.get(name)
-    if (!topic) return no(UNKNOWN_TOPIC_OR_PARTITION, `There is no topic ${name}`)
+    if (!topic) return no(Code.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic ${name}`)
     const has = topic.partitions.length
     if (total <= has)
-      return no(INVALID_PARTITIONS, `Topic ${name} has ${has} partitions already, ${total} were asked for`)
+      return no(Code.INVALID_PARTITIONS, `Topic ${name} has ${has} partitions already, ${total} were asked for`)
     this.#grow(topic, total)
     return OK
   }
 
   alter(name: string, settings: readonly { name: string; value: string | null }[]): Verdict {
     const topic = this.#byName.get(name)
-    if (!topic) return no(UNKNOWN_TOPIC_OR_PARTITION, `There is no topic ${name}`)
+    if (!topic) return no(Code.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic ${name}`)
     for (const setting of settings) {
       const why = setting.value === null ? undefined : refusal(setting.name, setting.value)
-      if (why) return no(INVALID_CONFIG, why)
+      if (why) return no(Code.INVALID_CONFIG, why)
     }
     for (const setting of settings) topic.config.change(setting.name, setting.value)
     return OK

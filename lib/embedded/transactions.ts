@@ -6,21 +6,9 @@
  *                      └── time-out, or InitProducerId of a successor: epoch + 1, prepare-abort
  */
 import type { ApiMap, TopicPartitions } from '../kafka/protocol/api.ts'
+import { Code } from '../kafka/protocol/errors.ts'
 import { tpKey } from '../record.ts'
 import type { StoredBatch } from './batch.ts'
-import {
-  CONCURRENT_TRANSACTIONS,
-  INVALID_GROUP_ID,
-  INVALID_PRODUCER_EPOCH,
-  INVALID_PRODUCER_ID_MAPPING,
-  INVALID_REQUEST,
-  INVALID_TRANSACTION_TIMEOUT,
-  INVALID_TXN_STATE,
-  NONE,
-  OPERATION_NOT_ATTEMPTED,
-  TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-  UNKNOWN_TOPIC_OR_PARTITION
-} from './codes.ts'
 import type { Groups } from './groups.ts'
 import type { Timer, Timers } from './timers.ts'
 import type { Topics } from './topics.ts'
@@ -70,9 +58,9 @@ export class Transactions {
   init(request: ApiMap['InitProducerId']['request']): ApiMap['InitProducerId']['response'] {
     const { transactionalId: id, timeoutMs } = request
     const failed = (error: number) => ({ error, producerId: -1, producerEpoch: -1 })
-    if (id === null) return { error: NONE, producerId: this.#nextProducerId++, producerEpoch: 0 }
-    if (id === '') return failed(INVALID_REQUEST)
-    if (timeoutMs <= 0 || timeoutMs > this.#options.maxTimeoutMs) return failed(INVALID_TRANSACTION_TIMEOUT)
+    if (id === null) return { error: Code.NONE, producerId: this.#nextProducerId++, producerEpoch: 0 }
+    if (id === '') return failed(Code.INVALID_REQUEST)
+    if (timeoutMs <= 0 || timeoutMs > this.#options.maxTimeoutMs) return failed(Code.INVALID_TRANSACTION_TIMEOUT)
     let txn = this.#byId.get(id)
     if (!txn) {
       const producerId = this.#nextProducerId++
@@ -87,10 +75,10 @@ export class Transactions {
       }
       this.#byId.set(id, txn)
     }
-    if (txn.state === 'prepare-commit' || txn.state === 'prepare-abort') return failed(CONCURRENT_TRANSACTIONS)
+    if (txn.state === 'prepare-commit' || txn.state === 'prepare-abort') return failed(Code.CONCURRENT_TRANSACTIONS)
     if (txn.state === 'ongoing') {
       this.#fence(txn)
-      return failed(CONCURRENT_TRANSACTIONS) // the caller comes again when the predecessor is settled
+      return failed(Code.CONCURRENT_TRANSACTIONS) // the caller comes again when the predecessor is settled
     }
     if (txn.epoch >= LAST_EPOCH) {
       txn.producerId = this.#nextProducerId++
@@ -99,14 +87,14 @@ export class Transactions {
     txn.epoch++
     txn.timeoutMs = timeoutMs
     txn.state = 'empty'
-    return { error: NONE, producerId: txn.producerId, producerEpoch: txn.epoch }
+    return { error: Code.NONE, producerId: txn.producerId, producerEpoch: txn.epoch }
   }
 
   addPartitions(owner: Owner, topics: readonly TopicPartitions<number>[]): ApiMap['AddPartitionsToTxn']['response'] {
     const unknown = topics.some((t) => t.partitions.some((p) => !this.#topics.log(t.topic, p)))
     const txn = this.#owned(owner)
     const error = typeof txn === 'number' ? txn : busy(txn)
-    if (typeof txn !== 'number' && error === NONE && !unknown) {
+    if (typeof txn !== 'number' && error === Code.NONE && !unknown) {
       this.#begin(txn)
       for (const { topic, partitions } of topics) {
         for (const partition of partitions) txn.partitions.set(tpKey(topic, partition), { topic, partition })
@@ -114,7 +102,7 @@ export class Transactions {
     }
     const judge = (topic: string, partition: number): number => {
       if (!unknown) return error
-      return this.#topics.log(topic, partition) ? OPERATION_NOT_ATTEMPTED : UNKNOWN_TOPIC_OR_PARTITION
+      return this.#topics.log(topic, partition) ? Code.OPERATION_NOT_ATTEMPTED : Code.UNKNOWN_TOPIC_OR_PARTITION
     }
     return {
       topics: topics.map(({ topic, partitions }) => ({
@@ -125,19 +113,19 @@ export class Transactions {
   }
 
   addOffsets(owner: Owner, groupId: string): number {
-    if (groupId === '') return INVALID_GROUP_ID
+    if (groupId === '') return Code.INVALID_GROUP_ID
     const txn = this.#owned(owner)
     if (typeof txn === 'number') return txn
     const error = busy(txn)
-    if (error !== NONE) return error
+    if (error !== Code.NONE) return error
     this.#begin(txn)
     txn.groups.add(groupId)
-    return NONE
+    return Code.NONE
   }
 
   /** Whether the owner may write `batch` to the partition. */
   verifyBatch(transactionalId: string | null, batch: StoredBatch, topic: string, partition: number): number {
-    if (transactionalId === null) return TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    if (transactionalId === null) return Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     const { producerId, producerEpoch } = batch
     return this.#verify({ transactionalId, producerId, producerEpoch }, (t) =>
       t.partitions.has(tpKey(topic, partition))
@@ -155,32 +143,32 @@ export class Transactions {
     switch (txn.state) {
       case 'ongoing':
         this.#prepare(txn, commit)
-        return NONE
+        return Code.NONE
       case 'complete-commit': // a repeat, because the first answer was lost
-        return commit ? NONE : INVALID_TXN_STATE
+        return commit ? Code.NONE : Code.INVALID_TXN_STATE
       case 'complete-abort':
-        return commit ? INVALID_TXN_STATE : NONE
+        return commit ? Code.INVALID_TXN_STATE : Code.NONE
       case 'prepare-commit':
-        return commit ? CONCURRENT_TRANSACTIONS : INVALID_TXN_STATE
+        return commit ? Code.CONCURRENT_TRANSACTIONS : Code.INVALID_TXN_STATE
       case 'prepare-abort':
-        return commit ? INVALID_TXN_STATE : CONCURRENT_TRANSACTIONS
+        return commit ? Code.INVALID_TXN_STATE : Code.CONCURRENT_TRANSACTIONS
       case 'empty':
-        return INVALID_TXN_STATE
+        return Code.INVALID_TXN_STATE
     }
   }
 
   #owned({ transactionalId, producerId, producerEpoch }: Owner): Transaction | number {
     const txn = this.#byId.get(transactionalId)
-    if (!txn || txn.producerId !== producerId) return INVALID_PRODUCER_ID_MAPPING
-    return txn.epoch === producerEpoch ? txn : INVALID_PRODUCER_EPOCH
+    if (!txn || txn.producerId !== producerId) return Code.INVALID_PRODUCER_ID_MAPPING
+    return txn.epoch === producerEpoch ? txn : Code.INVALID_PRODUCER_EPOCH
   }
 
   #verify(owner: Owner, touches: (txn: Transaction) => boolean): number {
     const txn = this.#owned(owner)
     if (typeof txn === 'number') return txn
     const error = busy(txn)
-    if (error !== NONE) return error
-    return txn.state === 'ongoing' && touches(txn) ? NONE : INVALID_TXN_STATE
+    if (error !== Code.NONE) return error
+    return txn.state === 'ongoing' && touches(txn) ? Code.NONE : Code.INVALID_TXN_STATE
   }
 
   #begin(txn: Transaction): void {
@@ -219,4 +207,4 @@ export class Transactions {
 }
 
 const busy = (txn: Transaction): number =>
-  txn.state === 'prepare-commit' || txn.state === 'prepare-abort' ? CONCURRENT_TRANSACTIONS : NONE
+  txn.state === 'prepare-commit' || txn.state === 'prepare-abort' ? Code.CONCURRENT_TRANSACTIONS : Code.NONE

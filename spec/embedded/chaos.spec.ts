@@ -79,7 +79,7 @@ class Run {
   async start(): Promise<void> {
     const worker = new Worker(this.transport(), this.env)
     this.workers.push(worker)
-    worker.start().catch((error) => this.failures.push(error))
+    void worker.start()
   }
 
   /** Something that happens to the job from outside. */

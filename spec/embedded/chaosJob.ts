@@ -14,7 +14,7 @@ export interface JobEnv {
   /** Nothing is done on a whim any more: no aborts, no calls at odd times. */
   calm: () => boolean
   /** An error that no rule of the port foresees. */
-  unforeseen: (error: unknown) => void
+  unforeseen: (error: unknown) => unknown
 }
 
 /** One process: a membership, a reader, and a task for each partition it has. */
@@ -28,18 +28,19 @@ export class Worker {
 
   constructor(transport: Transport, env: JobEnv) {
     this.transport = transport
-    this.#env = env
+    // Whose connections are taken away has nothing to say about it.
+    this.#env = { ...env, unforeseen: (error) => this.#gone || env.unforeseen(error) }
     this.#reader = transport.reader({
       isolation: 'committed',
       lane: 'source',
       maxWaitMs: 100,
-      onError: (error) => this.#gone || env.unforeseen(error)
+      onError: (error) => this.#env.unforeseen(error)
     })
   }
 
   async start(): Promise<void> {
     const env = this.#env
-    const group = await this.transport.group(
+    const joining = this.transport.group(
       { groupId: GROUP, topics: ['in'], sessionMs: SESSION_MS, rebalanceMs: 10_000, heartbeatMs: 1_000 },
       {
         userData: () => Buffer.alloc(0),
@@ -58,12 +59,13 @@ export class Worker {
         onLost: async (tps) => {
           await Promise.all(tps.map((tp) => this.#drop(tp, false)))
         },
-        onError: (error) => {
-          if (!this.#gone) env.unforeseen(error)
-        }
+        onError: (error) => env.unforeseen(error)
       }
     )
-    this.#group = group
+    this.#group = await joining.catch((error) => {
+      env.unforeseen(error)
+      return undefined
+    })
   }
 
   async leave(): Promise<void> {
@@ -75,8 +77,8 @@ export class Worker {
   /** As kill -9 looks to the broker: the connections are gone, nothing is said. */
   async crash(): Promise<void> {
     this.#gone = true
-    for (const task of this.tasks.values()) task.kill()
     await this.transport.close()
+    for (const task of this.tasks.values()) void task.kill()
   }
 
   async #drop({ partition }: Tp, clean: boolean): Promise<void> {
@@ -123,7 +125,9 @@ class Task {
     this.#transport = transport
     this.#reader = reader
     this.#env = env
-    this.#done = this.#run().catch((error) => env.unforeseen(error))
+    this.#done = this.#run().catch((error) => {
+      env.unforeseen(error)
+    })
   }
 
   renew(meta: GroupMeta): void {
