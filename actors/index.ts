@@ -29,6 +29,7 @@ export {
   type StreamJoinOptions,
   session,
   sliding,
+  type SuppressOptions,
   type Table,
   type TableJoinOptions,
   type TableOptions,

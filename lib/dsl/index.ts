@@ -27,6 +27,7 @@ export type {
   Stream
 } from './stream.ts'
 export type { StreamJoinOptions, Within } from './streamJoin.ts'
+export type { SuppressOptions } from './suppress.ts'
 export type { Table, TableOptions } from './table.ts'
 export type { TableJoinOptions } from './tableJoin.ts'
 export { type Topic, type TopicParts, topic } from './topic.ts'

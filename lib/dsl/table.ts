@@ -14,6 +14,7 @@ import { GroupedTable } from './groupedTable.ts'
 import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
 import { type NodeOptions, Stream } from './stream.ts'
+import { type SuppressOptions, suppressPart } from './suppress.ts'
 import { joinTables, type TableJoinOptions } from './tableJoin.ts'
 
 export interface TableOptions {
@@ -34,12 +35,20 @@ export class Table<K, V> {
   readonly materialise: () => string
   /** @internal Called by who needs `Change.old`: from here on changes say what was before. */
   readonly trackOld: () => void
+  /** @internal Whether changes say what was before already, without anybody asking. */
+  readonly tracks: () => boolean
 
   /** @internal @param trackOld left out where changes always say what was before: behind a store */
-  constructor(part: Part<K, V>, materialise: () => string, trackOld: () => void = () => {}) {
+  constructor(
+    part: Part<K, V>,
+    materialise: () => string,
+    trackOld?: () => void,
+    tracks: () => boolean = () => trackOld === undefined
+  ) {
     this.part = part
     this.materialise = materialise
-    this.trackOld = trackOld
+    this.trackOld = trackOld ?? (() => {})
+    this.tracks = tracks
   }
 
   /** The changes as records; null is a deletion. */
@@ -81,6 +90,22 @@ export class Table<K, V> {
     const node = step(this.part, 'groupBy', {}, () => new TableGroupByOperator(select, key))
     const part: Part<K2, Change<V2>> = { ...this.part, node, key, value: changed(value), rekeyed: true }
     return new GroupedTable(through(part, { name: options.name }, 'by', what), value)
+  }
+
+  /**
+   * Holds changes back: until the window of a row has closed, so that only its last value goes on, or until a time has passed since the
+   * first of a row's changes. What waits is kept over restarts.
+   * @throws TopologyError ERR_TOPOLOGY_WINDOW when it waits for windows that are not there or never close
+   * @example t.table(airports).suppress({ until: '10m', maxRecords: 100_000, name: 'calm-airports' })
+   */
+  suppress(options: SuppressOptions): Table<K, V> {
+    const { part, materialise } = suppressPart(this.part, options)
+    return new Table(
+      part,
+      materialise,
+      () => this.trackOld(),
+      () => this.tracks()
+    )
   }
 
   /** Rows that satisfy the predicate; a row that no longer does becomes a tombstone. */
@@ -194,7 +219,7 @@ export class Table<K, V> {
     map: (value: V, key: K) => V2 | null
   ): Table<K, V2> {
     // Where changes say what was before, a filter has nothing to say of a row that it neither had nor has.
-    let tracked = false
+    let tracked = this.tracks()
     const skips = (): boolean => tracked && what !== 'mapValues'
     const kept = options.name !== undefined
     const node = step(this.part, what, { keepsKey: true }, () => new TableValuesOperator(map, !kept && skips()))
@@ -202,7 +227,8 @@ export class Table<K, V> {
     const keep = (name: string): string => {
       const key = keySerde(part, undefined, 'A table that keeps its rows')
       addStore(part, name, key, options)
-      const create = (): Operator => new TableRowsOperator(name, key, kept && skips())
+      // Rows that are kept for a join say what was before, whoever asked: a filter then has nothing to say of a row it never had.
+      const create = (): Operator => new TableRowsOperator(name, key, kept ? skips() : what !== 'mapValues')
       return step(part, 'rows', { name, stores: [name], keepsKey: true }, create)
     }
     const track = (): void => {
@@ -211,14 +237,19 @@ export class Table<K, V> {
     }
     if (options.name !== undefined) {
       const name = keep(options.name)
-      return new Table({ ...part, node: name, anchor: name }, () => name, track)
+      return new Table(
+        { ...part, node: name, anchor: name },
+        () => name,
+        track,
+        () => true
+      )
     }
     let rows: string | undefined
     const materialise = (): string => {
       rows ??= keep(stateName(part, `${what}-rows`, undefined))
       return rows
     }
-    return new Table(part, materialise, track)
+    return new Table(part, materialise, track, () => tracked)
   }
 }
 
@@ -256,6 +287,7 @@ export function addTable<K, V>(
   return new Table<NonNullable<K>, NonNullable<V>>(
     { ...from, node, anchor: options.name ?? part.anchor, key, rekeyed: false },
     materialise,
-    materialise
+    materialise,
+    () => store !== undefined
   )
 }

@@ -52,6 +52,12 @@ export class TimeQueue {
     return this.#load().then(() => this.next(limit))
   }
 
+  /** Whether the id waits; undefined when that is known to the store only. */
+  has(id: string): boolean | undefined {
+    if (this.#bound !== undefined && id >= this.#bound) return undefined
+    return this.#ids[this.#find(id)] === id
+  }
+
   /** Takes the lowest id off. */
   shift(): void {
     this.#head++

@@ -48,6 +48,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   protected changed: CachedRow<V>[] = [] // dirty, in the order of the first change since the last flush
   protected flushed: CachedRow<V>[] = [] // each once, in the order of the first flush since the last persist
   #writing: CachedRow<V>[] = [] // in the database write under way
+  #giving: readonly CachedRow<V>[] = [] // of the flush under way: an operator may scan while it is given a row
   readonly #budget: CacheBudget
   #bytes = 0
   #hand: IterableIterator<CachedRow<V>> // of the eviction clock
@@ -144,11 +145,13 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     if (rows.length === 0) return
     const encoded = this.#encode(rows) // first all of them: a value that does not encode must not leave others half-written
     this.changed = []
+    this.#giving = rows
     for (const row of rows) row.dirty = false
     for (let i = 0; i < rows.length; i++) {
       const answer = this.#give(rows, encoded, i, changelog)
       if (answer instanceof Promise) return this.#giveRest(answer, rows, encoded, i + 1, changelog)
     }
+    this.#giving = []
   }
 
   persist(batch: WriteBatch): void {
@@ -384,7 +387,10 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
         this.#keep(rows, i - 1)
         throw error
       }
-      if (i >= rows.length) return
+      if (i >= rows.length) {
+        this.#giving = []
+        return
+      }
       const answer = this.#give(rows, encoded, i, changelog)
       given = answer instanceof Promise ? answer : undefined
     }
@@ -395,6 +401,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     const rest = rows.slice(i).filter((row) => !row.dirty)
     for (const row of rest) row.dirty = true
     this.changed = rest.concat(this.changed)
+    this.#giving = []
   }
 
   #resize(row: CachedRow<V>, length: number): void {
@@ -416,6 +423,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
 
   *#held(): Generator<CachedRow<V>> {
     yield* this.#writing
+    yield* this.#giving
     yield* this.flushed
     yield* this.changed
   }
