@@ -98,6 +98,7 @@ export class SlidingStep<K, V, A> {
     let behindTime = -1
     let previous = -1
     let ownRight = false
+    const others: Slot<A>[] = []
     for (const slot of near) {
       if (slot.start === 0) {
         shared = slot
@@ -107,9 +108,10 @@ export class SlidingStep<K, V, A> {
           behindValue = slot.value
           behindTime = slot.timestamp
         }
-        this.#update(slot)
+        others.push(slot)
       } else ownRight = true
     }
+    for (const slot of others.reverse()) this.#update(slot) // the oldest first here, as in Kafka Streams
     if (behindTime < 0 && shared !== undefined) {
       behindValue = shared.value
       behindTime = shared.timestamp

@@ -10,7 +10,9 @@ const FOLDER = fileURLToPath(new URL('../cases/conformance', import.meta.url))
 /** Features whose absence shows only in the results: their cases wait until the operators are there. */
 const PENDING: readonly string[] = ['"emit":"close"', '"versionedMs"', '"suppress"']
 
-const files: CaseFile[] = readCases([FOLDER])
+const OWN = fileURLToPath(new URL('../cases/differential', import.meta.url))
+
+const files: CaseFile[] = readCases([FOLDER, OWN])
 
 describe('Conformance cases on the driver', () => {
   it('are all in the format', () => {

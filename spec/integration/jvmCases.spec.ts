@@ -8,6 +8,7 @@ import { deliberate } from '../interop/differences.ts'
 import { type Jvm, startJvm } from '../interop/jvm.ts'
 
 const FOLDER = fileURLToPath(new URL('../cases/conformance', import.meta.url))
+const OWN = fileURLToPath(new URL('../cases/differential', import.meta.url))
 
 describe('The given cases on Kafka Streams', () => {
   let jvm: Jvm | undefined
@@ -21,7 +22,7 @@ describe('The given cases on Kafka Streams', () => {
   })
   after(() => jvm?.close())
 
-  for (const c of readCases([FOLDER]).flatMap((file) => file.cases)) {
+  for (const c of readCases([FOLDER, OWN]).flatMap((file) => file.cases)) {
     if (c.artefact) continue
     it(c.name, async function () {
       if (!jvm) return this.skip()

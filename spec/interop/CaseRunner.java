@@ -232,8 +232,8 @@ public class CaseRunner {
       case "join":
         return join(e);
       case "foreignKeyJoin": {
-        KTable left = (KTable) node(e.get("left"));
-        KTable right = (KTable) node(e.get("right"));
+        KTable left = settled(node(e.get("left")), e.get("left"));
+        KTable right = settled(node(e.get("right")), e.get("right"));
         Fn fk = fn(e.get("fk"));
         Function<Object, Object> extract = v -> fn(fk, v, null);
         ValueJoiner joiner = joiner(e);
@@ -249,8 +249,9 @@ public class CaseRunner {
     Object right = node(e.get("right"));
     String how = e.get("how").asText();
     ValueJoiner joiner = joiner(e);
-    if (left instanceof KTable l) {
-      KTable r = (KTable) right;
+    if (left instanceof KTable) {
+      KTable l = settled(left, e.get("left"));
+      KTable r = settled(right, e.get("right"));
       return how.equals("inner") ? l.join(r, joiner) : how.equals("left") ? l.leftJoin(r, joiner) : l.outerJoin(r, joiner);
     }
     KStream l = (KStream) left;
@@ -311,10 +312,7 @@ public class CaseRunner {
         return s.groupByKey(grouping);
       case "groupBy": {
         Fn by = fn(e.get("by"));
-        // Kafka Streams calls the initial value of an aggregate its old value at the first change: see differences.ts.
-        if (table && aggregates(e.get("in"))) t = t.toStream().toTable(stored());
-        KTable rows = t;
-        if (table) return rows.groupBy((KeyValueMapper) (k, v) -> KeyValue.pair(fn(by, v, k), fn(f, v, k)), grouping);
+        if (table) return settled(in, e.get("in")).groupBy((KeyValueMapper) (k, v) -> KeyValue.pair(fn(by, v, k), fn(f, v, k)), grouping);
         return s.groupBy((KeyValueMapper) (k, v) -> fn(by, v, k), grouping);
       }
       case "windowedBy":
@@ -421,6 +419,11 @@ public class CaseRunner {
       buffer = fail ? bound.shutDownWhenFull() : bound.emitEarlyWhenFull();
     }
     return t.suppress(Suppressed.untilTimeLimit(Duration.ofMillis(until.get("ms").asLong()), buffer));
+  }
+
+  /** Kafka Streams calls the initial value of an aggregate its old value at the first change, see differences.ts: here old values are true. */
+  KTable settled(Object table, JsonNode e) {
+    return aggregates(e) ? ((KTable) table).toStream().toTable(stored()) : (KTable) table;
   }
 
   /** Whether the changes of this table come from an aggregation, with or without table operators between. */
