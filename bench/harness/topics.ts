@@ -34,7 +34,7 @@ export async function fillJson(
   const producer = await transport.producer({ lane: 0 })
   const start = Date.UTC(2024, 0)
   for (let i = 0; i < options.records; i++) {
-    const value = Buffer.from(`{"id":${String(i).padStart(10, '0')},"text":"${'x'.repeat(73)}"}`)
+    const value = Buffer.from(`{"id":${1_000_000_000 + i},"text":"${'x'.repeat(73)}"}`)
     const key = Buffer.from(String(i % options.keys))
     const partition = partitionFor(key, 0, key.length, options.partitions)
     producer.writer(topic, partition).append(start + i, key, 0, key.length, value, 0, value.length, [])
