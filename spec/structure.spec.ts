@@ -29,7 +29,17 @@ const sources: Source[] = ['lib', 'actors'].flatMap((folder) =>
 
 /** Later rooms may import earlier ones. */
 const ORDER = [
-  ...['lib/errors', 'lib/time', 'lib/record', 'lib/serde', 'lib/kafka', 'lib/embedded', 'lib/store', 'lib/changelog'],
+  ...[
+    'lib/errors',
+    'lib/time',
+    'lib/record',
+    'lib/check',
+    'lib/serde',
+    'lib/kafka',
+    'lib/embedded',
+    'lib/store',
+    'lib/changelog'
+  ],
   ...[
     'lib/topology',
     'lib/operators',

@@ -4,6 +4,7 @@ import { decompress } from '../kafka/protocol/compression.ts'
 import { Code } from '../kafka/protocol/errors.ts'
 import type { ApiName, Wire } from '../kafka/wire.ts'
 import { type Clock, type Random, systemClock, systemRandom } from '../time.ts'
+import { checkBrokerOptions } from './brokerOptions.ts'
 import { cleanLog } from './clean.ts'
 import { fetch } from './fetch.ts'
 import { failedJoin } from './group.ts'
@@ -40,6 +41,8 @@ export interface EmbeddedBrokerOptions {
 }
 
 export interface EmbeddedBroker {
+  /** The one it was given: its clients should take the same. */
+  readonly clock: Clock
   /** The connections of one client. */
   readonly wire: Wire
   /** Another client, with connections of its own; `client` is told to the fault function. Two members of a group need two. */
@@ -56,9 +59,13 @@ export interface EmbeddedBroker {
 
 /**
  * Starts a broker. Nothing is shared between two of them, and nothing outlives the process.
- * @example const transport = createTransport(embeddedBroker().wire)
+ * @throws ConfigError ERR_UNKNOWN_OPTION with the nearest name; ERR_OPTION for a value that cannot work
+ * @example
+ * const broker = embeddedBroker({ nodes: 3, latencyMs: 2 })
+ * const transport = embeddedTransport({ broker })
  */
 export function embeddedBroker(options: EmbeddedBrokerOptions = {}): EmbeddedBroker {
+  checkBrokerOptions(options)
   return new Broker(options)
 }
 
@@ -70,6 +77,7 @@ type Handlers = {
 }
 
 class Broker implements EmbeddedBroker {
+  readonly clock: Clock
   readonly wire: Wire
   readonly #nodes: number
   readonly #autoCreate: number | false
@@ -85,7 +93,8 @@ class Broker implements EmbeddedBroker {
     const { latencyMs = 0, random = systemRandom, cleanEveryMs = 300_000 } = options
     this.#nodes = options.nodes ?? 1
     this.#autoCreate = options.autoCreate ?? false
-    this.#timers = new Timers(options.clock ?? systemClock)
+    this.clock = options.clock ?? systemClock
+    this.#timers = new Timers(this.clock)
     this.#topics = new Topics(this.#nodes, options.defaultPartitions ?? 1, decompress)
     const draw = (): string =>
       Math.floor(random() * 2 ** 48)

@@ -1,10 +1,11 @@
 /** The wire to a real Kafka: kafkajs opens, secures and authenticates connections; requests and answers are our own bytes. */
 import type * as tls from 'node:tls'
 import type { KafkaConfig, SASLOptions } from 'kafkajs'
-import { ConfigError, MillraceError, TransportError, UnreachableError } from '../errors.ts'
+import { MillraceError, TransportError, UnreachableError } from '../errors.ts'
 import { type Clock, delay, type Random, systemClock, systemRandom } from '../time.ts'
 import { brokerFactory, LOG_LEVELS, plainSocket, reportingClose, type SocketFactory } from './kafkajsInternals.ts'
 import { Link } from './kafkajsLink.ts'
+import { checkKafkaOptions, parseAddress as parse } from './kafkaOptions.ts'
 import type { Transport } from './port.ts'
 import type { ApiMap } from './protocol/api.ts'
 import { createTransport } from './transport.ts'
@@ -19,6 +20,7 @@ export interface KafkaWireOptions {
   clientId?: string
   /** True, or options of `tls.connect`. Default: plain text. */
   ssl?: boolean | tls.ConnectionOptions
+  /** The login: mechanism plain, scram-sha-256, scram-sha-512 (username, password), oauthbearer (oauthBearerProvider), aws. */
   sasl?: SASLOptions
   /** Ms for one connection to be made. Default 3 000. */
   connectionTimeoutMs?: number
@@ -34,16 +36,18 @@ export interface KafkaWireOptions {
   }) => void
   /** Makes the sockets: a proxy, or faults in tests. */
   socketFactory?: SocketFactory
+  /** For pauses and time-outs. Default: the system's. */
   clock?: Clock
 }
 
 export interface KafkaTransportOptions extends KafkaWireOptions {
+  /** Spreads retries. Default: the system's. */
   random?: Random
 }
 
 /**
  * A real Kafka behind the port. Connects lazily; close it to let the process end.
- * @throws ConfigError when the broker list is empty or malformed; the first call that needs a broker throws
+ * @throws ConfigError for an unknown option or a value that cannot work (see KafkaTransportOptions); the first call that needs a broker throws
  *   UnreachableError ERR_BROKER_UNREACHABLE when none answers.
  * @example
  * const transport = kafkaTransport({ brokers: ['localhost:9092'] })
@@ -56,12 +60,7 @@ export function kafkaTransport(options: KafkaTransportOptions): Transport {
   })
 }
 
-interface Address {
-  host: string
-  port: number
-}
-
-/** Connects lazily: nothing happens before the first call. @throws ConfigError when the broker list is empty or malformed. */
+/** Connects lazily: nothing happens before the first call. @throws ConfigError as `kafkaTransport` does. */
 export function kafkajsWire(options: KafkaWireOptions): Wire {
   return new KafkajsWire(options)
 }
@@ -79,11 +78,7 @@ class KafkajsWire implements Wire {
   #closed = false
 
   constructor(options: KafkaWireOptions) {
-    if (!Array.isArray(options.brokers) || options.brokers.length === 0) {
-      throw new ConfigError("No brokers are given: name at least one, as in brokers: ['localhost:9092'].", {
-        details: { option: 'brokers' }
-      })
-    }
+    checkKafkaOptions(options)
     this.bootstrap = options.brokers.map((b) => {
       const { host, port } = parse(b)
       return `${host}:${port}`
@@ -282,16 +277,6 @@ const isAuthentication = (error: unknown): boolean =>
   error instanceof Error && /SASL/.test(error.name) && !/Timeout/.test(error.name)
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-function parse(address: string): Address {
-  const match = /^\[?([^[\]]+?)\]?:(\d{1,5})$/.exec(typeof address === 'string' ? address.trim() : '')
-  if (!match || Number(match[2]) > 65_535) {
-    throw new ConfigError(`"${address}" is no broker address: write host:port, as in 'localhost:9092'.`, {
-      details: { option: 'brokers', address }
-    })
-  }
-  return { host: match[1]!, port: Number(match[2]) }
-}
 
 const LABELS = { 1: 'error', 2: 'warn', 4: 'info', 5: 'debug' } as const
 

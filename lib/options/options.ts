@@ -1,13 +1,5 @@
 /** The options of a runtime: their types with units and defaults, and the one place where they are checked. */
-import { ConfigError } from '../errors.ts'
-import type { KafkaWireOptions } from '../kafka/kafkajs.ts'
-import type { Transport } from '../kafka/port.ts'
-import type { Binding } from '../store/port.ts'
-import { DEFAULT_RULES } from '../supervise/defaults.ts'
-import type { Rule } from '../supervise/rules.ts'
-import type { Guarantee, Logger, TaskEnv } from '../task/port.ts'
-import { type Clock, type Duration, type Random, systemClock, systemRandom } from '../time.ts'
-import type { BuiltTopology } from '../topology/graph.ts'
+
 import {
   bytes,
   type Check,
@@ -22,7 +14,17 @@ import {
   text,
   whole,
   wrong
-} from './check.ts'
+} from '../check.ts'
+import { ConfigError } from '../errors.ts'
+import type { KafkaWireOptions } from '../kafka/kafkajs.ts'
+import { checkKafkaOptions } from '../kafka/kafkaOptions.ts'
+import type { Transport } from '../kafka/port.ts'
+import type { Binding } from '../store/port.ts'
+import { DEFAULT_RULES } from '../supervise/defaults.ts'
+import type { Rule } from '../supervise/rules.ts'
+import type { Guarantee, Logger, TaskEnv } from '../task/port.ts'
+import { type Clock, type Duration, type Random, systemClock, systemRandom } from '../time.ts'
+import type { BuiltTopology } from '../topology/graph.ts'
 
 /** What `createRuntime` takes. Durations are milliseconds or `'30s'`; sizes are bytes. */
 export interface MillraceOptions {
@@ -143,19 +145,6 @@ const TOP = [
   'probe'
 ] as const satisfies readonly (keyof MillraceOptions)[]
 
-const KAFKA = [
-  'brokers',
-  'clientId',
-  'ssl',
-  'sasl',
-  'connectionTimeoutMs',
-  'requestTimeoutMs',
-  'reachTimeoutMs',
-  'log',
-  'socketFactory',
-  'clock'
-] as const satisfies readonly (keyof KafkaWireOptions)[]
-
 /**
  * Checks every option and fills in defaults.
  * @throws ConfigError ERR_UNKNOWN_OPTION with the nearest name; ERR_OPTION for a value out of range or two that contradict each other.
@@ -228,12 +217,8 @@ function connection(given: Record<string, unknown>): Pick<Settings, 'kafka' | 't
     const transport = having<Transport>('a transport, such as embeddedTransport()', 'reader', 'group', 'txnProducer')
     return { kafka: undefined, transport: transport(given.transport, 'transport') }
   }
-  const kafka = section(given.kafka, 'kafka', KAFKA)
-  const { brokers } = kafka
-  if (!Array.isArray(brokers) || brokers.length === 0 || !brokers.every((b) => typeof b === 'string' && b.length > 0)) {
-    wrong('kafka.brokers', brokers, `a list of addresses, as in ['localhost:9092']`)
-  }
-  return { kafka: kafka as unknown as KafkaWireOptions, transport: undefined }
+  checkKafkaOptions(given.kafka, 'kafka.')
+  return { kafka: given.kafka, transport: undefined }
 }
 
 /** Settings that are fine alone and cannot work together. */

@@ -1,6 +1,6 @@
 /** Small checks of option values: each gives the value in its final unit or a ConfigError that says what to write instead. */
-import { ConfigError, nearest } from '../errors.ts'
-import { type Duration, ms } from '../time.ts'
+import { ConfigError, nearest } from './errors.ts'
+import { type Duration, ms } from './time.ts'
 
 /** Reads one option. `name` is its full path, as in `shutdown.drainWithin`. */
 export type Check<T> = (value: unknown, name: string) => T
@@ -77,6 +77,16 @@ export const whole =
   (min: number, expected: string): Check<number> =>
   (value, name) =>
     Number.isSafeInteger(value) && (value as number) >= min ? (value as number) : wrong(name, value, expected)
+
+/** Timers count with 31 bits: a longer one fires at once. */
+export const LONGEST_TIMER_MS = 2_147_483_647
+
+export const longestTimer =
+  (check: Check<number>): Check<number> =>
+  (value, name) => {
+    const n = check(value, name)
+    return n <= LONGEST_TIMER_MS ? n : wrong(name, value, `at most ${LONGEST_TIMER_MS} ms (24 days)`)
+  }
 
 /** An object that has these methods (a port: clock, logger, transport, topology). */
 export const having =
