@@ -1,6 +1,9 @@
 /** Millrace's public API. */
 export {
   type ForeignKeyOptions,
+  type Cogrouped,
+  type CogroupedByOptions,
+  type DeduplicateOptions,
   type Grouped,
   type GroupedTable,
   hopping,
@@ -18,6 +21,7 @@ export {
   type ProcessorContext,
   type RepartitionOptions,
   type SerdeOptions,
+  type SessionCogrouped,
   type SessionGrouped,
   type SessionOptions,
   type SessionWindows,
@@ -45,6 +49,7 @@ export {
   type ValuesContext,
   type ValuesProcessor,
   type WindowedByOptions,
+  type WindowedCogrouped,
   type WindowedGrouped,
   type WindowOptions,
   type WindowStoreOptions,

@@ -1,16 +1,15 @@
 /** Grouped streams: one running value per key, or per key and window. */
-import { TopologyError } from '../errors.ts'
 import { AggregateOperator, type Step } from '../operators/aggregate.ts'
 import type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/windows.ts'
 import type { Serde, StreamRecord } from '../record.ts'
 import { json } from '../serde/json.ts'
 import { long } from '../serde/numbers.ts'
-import { callSite } from '../topology/names.ts'
+import { Cogrouped } from './cogroup.ts'
 import { keySerde, type Part, stateName, step } from './part.ts'
 import { SessionGrouped } from './sessionGrouped.ts'
 import { specOf } from './store.ts'
 import { Table } from './table.ts'
-import { type WindowedByOptions, WindowedGrouped } from './windowedGrouped.ts'
+import { checkEmit, type WindowedByOptions, WindowedGrouped } from './windowedGrouped.ts'
 
 export interface StoreOptions<A> {
   /** Names the node, its store and so its changelog. Without one the name is derived, with a warning. */
@@ -27,11 +26,11 @@ export interface StoreOptions<A> {
 
 /** From `groupByKey` and `groupBy`. Records with a null key or value are not aggregated; they are counted as dropped. */
 export class Grouped<K, V> {
-  readonly #part: Part<K, V>
+  /** @internal */ readonly part: Part<K, V>
 
   /** @internal */
   constructor(part: Part<K, V>) {
-    this.#part = part
+    this.part = part
   }
 
   /** How many records each key has had. */
@@ -48,7 +47,7 @@ export class Grouped<K, V> {
     combine: (reduced: NonNullable<V>, value: NonNullable<V>, record: StreamRecord<K, V>) => NonNullable<V>,
     options: StoreOptions<NonNullable<V>> = {}
   ): Table<K, NonNullable<V>> {
-    return this.#aggregate('reduce', reduceStep(combine), { ...inherited(this.#part), ...options })
+    return this.#aggregate('reduce', reduceStep(combine), { ...inherited(this.part), ...options })
   }
 
   /**
@@ -63,6 +62,15 @@ export class Grouped<K, V> {
     options: StoreOptions<A> = {}
   ): Table<K, A> {
     return this.#aggregate('aggregate', aggregateStep(initial, add), options)
+  }
+
+  /**
+   * Together with other grouped streams: one running value per key of all of them.
+   * @param add gives the next value, without changing the present one; null deletes the row. Its first parameter says the type of the value
+   * @example grouped.cogroup((n: number) => n + 1).and(grouped, (n) => n + 1).aggregate(() => 0, { name: 'twice', value: long() })
+   */
+  cogroup<A>(add: (aggregate: A, value: V, record: StreamRecord<K, V>) => A | null): Cogrouped<K, A> {
+    return new Cogrouped<K, A>([]).and(this, add)
   }
 
   /**
@@ -81,18 +89,13 @@ export class Grouped<K, V> {
     windows: TimeWindows | SlidingWindows | SessionWindows,
     options: WindowedByOptions<K, V> = {}
   ): WindowedGrouped<K, V> | SessionGrouped<K, V> {
-    if ('gap' in windows) return new SessionGrouped(this.#part, windows, options)
-    if (options.emit === 'close' && 'origin' in windows) {
-      throw new TopologyError(
-        `windowedBy (${callSite()}) shall emit the unlimited window when it closes, which it never does. Leave emit out, or use other windows.`,
-        { code: 'ERR_TOPOLOGY_WINDOW' }
-      )
-    }
-    return new WindowedGrouped(this.#part, windows, options)
+    if ('gap' in windows) return new SessionGrouped(this.part, windows, options)
+    checkEmit(windows, options)
+    return new WindowedGrouped(this.part, windows, options)
   }
 
   #aggregate<A>(what: string, next: Step<K, V, A>, options: StoreOptions<A>): Table<K, A> {
-    const part = this.#part
+    const part = this.part
     const key = keySerde(part, undefined, `${what}()`)
     const { value = json<A>(), caching = true, logged, topicConfig } = options
     const name = stateName(part, what, options.name)

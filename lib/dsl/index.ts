@@ -27,6 +27,8 @@ export type {
   Stream
 } from './stream.ts'
 export type { StreamJoinOptions, Within } from './streamJoin.ts'
+export type { CogroupedByOptions, Cogrouped, SessionCogrouped, WindowedCogrouped } from './cogroup.ts'
+export type { DeduplicateOptions } from './deduplicate.ts'
 export type { SuppressOptions } from './suppress.ts'
 export type { Table, TableOptions } from './table.ts'
 export type { TableJoinOptions } from './tableJoin.ts'

@@ -24,6 +24,7 @@ import type { MaybePromise } from '../store/port.ts'
 import { ms } from '../time.ts'
 import { callSite, deriveName } from '../topology/names.ts'
 import type { SinkNode } from '../topology/node.ts'
+import { type DeduplicateOptions, deduplicatePart } from './deduplicate.ts'
 import { Grouped } from './grouped.ts'
 import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
 import type { StoreDefinition } from './store.ts'
@@ -323,6 +324,15 @@ export class Stream<K, V> {
     options: StreamJoinOptions<K, V, V2, R>
   ): Stream<K, R> {
     return new Stream(joinStreams(this.part, other.part, 'outerJoin', joiner, options))
+  }
+
+  /**
+   * The first of equal records within a time; the others are dropped as 'duplicate'. Repartitions if the key was changed.
+   * @example stream.deduplicate({ within: '10m', by: ({ value }) => value.date, name: 'once-per-date' })
+   */
+  deduplicate(options: DeduplicateOptions<K, V>): Stream<K, V> {
+    const name = options.name && `${options.name}-input`
+    return new Stream(deduplicatePart(this.#settled(this.part, { name }, 'deduplicate()'), options))
   }
 
   /** The latest value of each key; null values delete. Repartitions if the key was changed. */

@@ -1,16 +1,18 @@
 /** Grouped and windowed streams: one running value per key and window. */
+import { TopologyError } from '../errors.ts'
 import type { Step } from '../operators/aggregate.ts'
 import type { WindowBehaviour } from '../operators/behaviour.ts'
 import type { OnLate } from '../operators/late.ts'
 import { bucketWidth, SlidingAggregateOperator, slidingRetention } from '../operators/slidingAggregate.ts'
 import { slotsSerde } from '../operators/slidingRow.ts'
 import { WindowedAggregateOperator } from '../operators/windowedAggregate.ts'
-import type { SlidingWindows, TimeWindows } from '../operators/windows.ts'
+import type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/windows.ts'
 import type { Serde, StreamRecord } from '../record.ts'
 import { json } from '../serde/json.ts'
 import { long } from '../serde/numbers.ts'
 import { type Windowed, windowedBySize } from '../serde/windowed.ts'
 import type { Duration } from '../time.ts'
+import { callSite } from '../topology/names.ts'
 import { aggregateStep, countStep, inherited, reduceStep, type StoreOptions } from './grouped.ts'
 import { keySerde, type Part, stateName, step } from './part.ts'
 import { specOf } from './store.ts'
@@ -79,6 +81,18 @@ export class WindowedGrouped<K, V> {
   #aggregate<A>(what: string, next: Step<K, V, A>, options: WindowStoreOptions<A>): Table<Windowed<K>, A> {
     return addWindows(this.#part, what, this.#windows, next, options, this.#behaviour)
   }
+}
+
+/** @internal @throws TopologyError ERR_TOPOLOGY_WINDOW when the windows never close and are to be emitted then */
+export function checkEmit(
+  windows: TimeWindows | SlidingWindows | SessionWindows,
+  { emit }: Pick<WindowedByOptions<never, never>, 'emit'>
+): void {
+  if (emit !== 'close' || !('origin' in windows)) return
+  throw new TopologyError(
+    `windowedBy (${callSite()}) shall emit the unlimited window when it closes, which it never does. Leave emit out, or use other windows.`,
+    { code: 'ERR_TOPOLOGY_WINDOW' }
+  )
 }
 
 /** @internal The store and node of a windowed aggregation, and the table that comes out. */
