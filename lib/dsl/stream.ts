@@ -17,7 +17,7 @@ import {
 } from '../operators/process.ts'
 import { SelectKeyOperator } from '../operators/selectKey.ts'
 import { type Branch, SplitOperator } from '../operators/split.ts'
-import { type StreamTableJoiner, StreamTableJoinOperator } from '../operators/streamTableJoin.ts'
+import type { StreamTableJoiner } from '../operators/streamTableJoin.ts'
 import { TableSourceOperator } from '../operators/tableSource.ts'
 import type { Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise } from '../store/port.ts'
@@ -39,6 +39,7 @@ import type {
   SerdeOptions,
   StoreFaces
 } from './streamOptions.ts'
+import { joinTable } from './streamTableJoin.ts'
 import { addTable, Table, type TableOptions } from './table.ts'
 import type { Target, Topic } from './topic.ts'
 import { windowPartitioner } from './windowPartitioner.ts'
@@ -422,32 +423,8 @@ export class Stream<K, V> {
     // biome-ignore lint/suspicious/noExplicitAny: as above
     options: any = {}
   ): Stream<K, unknown> {
-    if (other instanceof Table) return this.#joinTable(other, kind === 'leftJoin', joiner, options)
+    if (other instanceof Table) return new Stream(joinTable(this.part, other, kind === 'leftJoin', joiner, options))
     return new Stream(joinStreams(this.part, other.part, kind, joiner, options))
-  }
-
-  #joinTable<T, V2>(
-    table: Table<NonNullable<K>, T>,
-    left: boolean,
-    joiner: StreamTableJoiner<K, V, T | null, V2>,
-    options: JoinOptions<K, V, V2>
-  ): Stream<K, V2> {
-    const { name } = options
-    const what = left ? 'leftJoin' : 'join'
-    const input = name === undefined ? undefined : `${name}-input`
-    const serdes = { key: options.key, value: options.value, keepNullKeys: left }
-    const part = this.#settled(this.part, { name: input, ...serdes }, what)
-    if (table.part.graph !== part.graph) {
-      throw new TopologyError(
-        `${what} (${callSite()}) takes a table of another topology: build both from one topology().`
-      )
-    }
-    const store = table.materialise()
-    const key = keySerde(table.part, undefined, what) as Serde<K>
-    const create = (): StreamTableJoinOperator<K, V, T, V2> => new StreamTableJoinOperator(store, key, left, joiner)
-    const node = step(part, what, { name, stores: [store], keepsKey: true }, create)
-    part.graph.copartition(node, [part.node, table.part.node])
-    return new Stream<K, V2>({ ...part, node, anchor: name ?? part.anchor, value: options.result })
   }
 
   #process(

@@ -66,4 +66,13 @@ export interface JoinOptions<K, V, V2> extends NodeOptions {
   readonly value?: Serde<V>
   /** Serde of the results, where they are written without one of their own. */
   readonly result?: Serde<V2>
+  /**
+   * Records wait until stream time has passed theirs by so much, so that late changes of the table are there. The table must be versioned,
+   * with a history of at least that. Default: they join at once.
+   */
+  readonly grace?: Duration
+  /** With a grace: what waits is written to a changelog topic and restored from it. Default true. */
+  readonly logged?: boolean
+  /** With a grace: settings of the changelog topic that differ from Millrace's. */
+  readonly topicConfig?: Readonly<Record<string, string>>
 }

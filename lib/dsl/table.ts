@@ -5,9 +5,12 @@ import { type GroupSelector, TableGroupByOperator } from '../operators/tableGrou
 import { TableRowsOperator } from '../operators/tableRows.ts'
 import { TableValuesOperator } from '../operators/tableValues.ts'
 import { ToStreamOperator } from '../operators/toStream.ts'
+import { VersionedTableOperator } from '../operators/versionedTable.ts'
+import { versionsSerde } from '../operators/versions.ts'
 import type { Serde, StreamRecord } from '../record.ts'
 import { changed } from '../serde/changed.ts'
 import { json } from '../serde/json.ts'
+import type { Duration } from '../time.ts'
 import type { Change, Operator } from '../topology/node.ts'
 import { type ForeignKeyOptions, joinByForeignKey } from './foreignKeyJoin.ts'
 import { GroupedTable } from './groupedTable.ts'
@@ -16,12 +19,19 @@ import { specOf } from './store.ts'
 import { type NodeOptions, Stream } from './stream.ts'
 import { type SuppressOptions, suppressPart } from './suppress.ts'
 import { joinTables, type TableJoinOptions } from './tableJoin.ts'
+import { whole } from './windows.ts'
 
 export interface TableOptions {
   /** Names the node and its store; a named table keeps its rows. */
   readonly name?: string
   /** With the cache, updates of a key go on once per commit; without, each at once. Default true. */
   readonly caching?: boolean
+  /**
+   * For how long, in stream time, the table knows what each row was before: joins of streams take the value of their record's time. What
+   * comes late takes its place in the history, or is dropped when it is older than that. Such a table keeps its rows, and passes changes
+   * on at once.
+   */
+  readonly versioned?: Duration
   /** Rows are written to a changelog topic and restored from it. Default true. */
   readonly logged?: boolean
   /** Settings of the changelog topic that differ from Millrace's. */
@@ -37,14 +47,18 @@ export class Table<K, V> {
   readonly trackOld: () => void
   /** @internal Whether changes say what was before already, without anybody asking. */
   readonly tracks: () => boolean
+  /** @internal For how long its rows know what they were before, ms; undefined = not at all. */
+  readonly history: number | undefined
 
   /** @internal @param trackOld left out where changes always say what was before: behind a store */
   constructor(
     part: Part<K, V>,
     materialise: () => string,
     trackOld?: () => void,
-    tracks: () => boolean = () => trackOld === undefined
+    tracks: () => boolean = () => trackOld === undefined,
+    history?: number
   ) {
+    this.history = history
     this.part = part
     this.materialise = materialise
     this.trackOld = trackOld ?? (() => {})
@@ -222,11 +236,17 @@ export class Table<K, V> {
     let tracked = this.tracks()
     const skips = (): boolean => tracked && what !== 'mapValues'
     const kept = options.name !== undefined
+    // Without a store of its own it is the table above, seen through a function: also in the past.
+    const history = kept ? historyOf(options) : this.history
     const node = step(this.part, what, { keepsKey: true }, () => new TableValuesOperator(map, !kept && skips()))
     const part: Part<K, V2> = { ...this.part, node, value }
     const keep = (name: string): string => {
       const key = keySerde(part, undefined, 'A table that keeps its rows')
-      addStore(part, name, key, options)
+      addStore(part, name, key, options, history)
+      if (history !== undefined) {
+        const create = (): Operator => new VersionedTableOperator(name, key, true)
+        return step(part, 'rows', { name, stores: [name], keepsKey: true }, create)
+      }
       // Rows that are kept for a join say what was before, whoever asked: a filter then has nothing to say of a row it never had.
       const create = (): Operator => new TableRowsOperator(name, key, kept ? skips() : what !== 'mapValues')
       return step(part, 'rows', { name, stores: [name], keepsKey: true }, create)
@@ -241,7 +261,8 @@ export class Table<K, V> {
         { ...part, node: name, anchor: name },
         () => name,
         track,
-        () => true
+        () => true,
+        history
       )
     }
     let rows: string | undefined
@@ -249,13 +270,27 @@ export class Table<K, V> {
       rows ??= keep(stateName(part, `${what}-rows`, undefined))
       return rows
     }
-    return new Table(part, materialise, track, () => tracked)
+    return new Table(part, materialise, track, () => tracked, history)
   }
 }
 
-function addStore<K, V>(part: Part<K, V>, name: string, key: Serde<K>, options: TableOptions): void {
+const historyOf = ({ versioned }: TableOptions): number | undefined =>
+  versioned === undefined ? undefined : whole('history of a versioned table', versioned, 0)
+
+function addStore<K, V>(
+  part: Part<K, V>,
+  name: string,
+  key: Serde<K>,
+  options: TableOptions,
+  historyMs: number | undefined
+): void {
   const { caching = true, logged, topicConfig } = options
   const value = valueSerde(part, undefined)
+  if (historyMs !== undefined) {
+    const versions = { name, kind: 'keyValue' as const, key, value: versionsSerde(value), historyMs }
+    part.graph.addStore(specOf({ ...versions, caching: false, logged, topicConfig }))
+    return
+  }
   part.graph.addStore(specOf({ name, kind: 'keyValue', key, value, caching, logged, topicConfig }))
 }
 
@@ -274,20 +309,24 @@ export function addTable<K, V>(
   const { graph } = part
   let store: string | undefined
   const key = keySerde(from, undefined, 'A table')
-  const node = step(part, what, { name: options.name, keepsKey: true }, () => create(() => store, key))
+  const history = historyOf(options)
+  const node = step(part, what, { name: options.name, keepsKey: true }, () =>
+    history === undefined ? create(() => store, key) : new VersionedTableOperator(node, key)
+  )
   const materialise = (): string => {
     if (store !== undefined) return store
     store = node
     if (options.name === undefined) graph.unnamed(node)
-    addStore(from, node, key, options)
+    addStore(from, node, key, options, history)
     graph.connect(node, node)
     return store
   }
-  if (options.name !== undefined) materialise()
+  if (options.name !== undefined || history !== undefined) materialise()
   return new Table<NonNullable<K>, NonNullable<V>>(
     { ...from, node, anchor: options.name ?? part.anchor, key, rekeyed: false },
     materialise,
     materialise,
-    () => store !== undefined
+    () => store !== undefined,
+    history
   )
 }

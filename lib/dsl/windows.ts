@@ -10,8 +10,8 @@ export interface WindowOptions {
 
 const fault = (message: string): TopologyError => new TopologyError(message, { code: 'ERR_TOPOLOGY_WINDOW' })
 
-/** A duration of whole milliseconds. */
-function whole(what: string, duration: Duration, least: number): number {
+/** @internal A duration of whole milliseconds. */
+export function whole(what: string, duration: Duration, least: number): number {
   let value: number
   try {
     value = ms(duration)

@@ -109,6 +109,7 @@ export class ForeignKeyNotifyOperator<F, V> implements Operator {
   }
 
   process(record: StreamRecord<F, Change<V>>): MaybePromise<void> {
+    if (record.value.latest === false) return
     const all = this.#subscribers.all(this.#ids.of(record)!)
     return all instanceof Promise ? all.then((list) => this.#tell(record, list, 0)) : this.#tell(record, all, 0)
   }

@@ -47,8 +47,8 @@ export class ForeignKeySubscribeOperator<K, V, F> implements Operator {
   }
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
-    const { value, old } = record.value
-    if (value === null && old === null) return
+    const { value, old, latest } = record.value
+    if ((value === null && old === null) || latest === false) return
     const before = old === null ? null : (this.#select(old, record.key) ?? null)
     const now = value === null ? null : (this.#select(value, record.key) ?? null)
     const moves = before !== null && (now === null || !this.#same(before, now))

@@ -25,6 +25,14 @@ export function insert<V>(entries: Entry<V>[], entry: Entry<V>): void {
   else entries.splice(at, 0, entry)
 }
 
+/** Whether a record of that very time waits for a partner. */
+export function hasOpen(entries: readonly Entry<unknown>[], time: number): boolean {
+  for (let at = entries.length - 1; at >= 0 && entries[at]!.timestamp >= time; at--) {
+    if (entries[at]!.timestamp === time && entries[at]!.open) return true
+  }
+  return false
+}
+
 const HEAD = 13 // time(8) ‖ open(1) ‖ length(4)
 
 /** Rows of `Entry`: time(8) ‖ open(1) ‖ length(4) ‖ value, one after the other. */

@@ -2,7 +2,7 @@
 import { type Headers, NO_HEADERS, type Serde, StreamRecord } from '../record.ts'
 import { windowId, windowStart } from '../store/bytes.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
-import type { MaybePromise, TaskStore } from '../store/port.ts'
+import type { MaybePromise, Row, TaskStore } from '../store/port.ts'
 import type { OperatorContext } from '../topology/node.ts'
 import type { Pending } from './joinRows.ts'
 import { RowIds } from './rowIds.ts'
@@ -94,12 +94,15 @@ export class StreamJoinState<K> {
     return (left ? LEFT : RIGHT) + windowId(time, key)
   }
 
-  /** Puts a record without a partner aside. */
-  wait(left: boolean, time: number, key: string, value: unknown): MaybePromise<void> {
+  /**
+   * Puts a record without a partner aside.
+   * @param others there are waiting records of that key and time: else there is no row, and none is looked for
+   */
+  wait(left: boolean, time: number, key: string, value: unknown, others: boolean): MaybePromise<void> {
     const store = this.pending!
     const id = this.pendingId(left, time, key)
-    const row = store.row(id)
-    const put = (read: Awaited<typeof row>): void => {
+    const row = others ? store.row(id) : store.known(id, null)
+    const put = (read: Row<Pending>): void => {
       const values = read.value?.values ?? []
       values.push(value)
       store.set(read, read.value ?? { left, values }, time, NO_HEADERS)
@@ -114,7 +117,7 @@ export class StreamJoinState<K> {
     const id = this.pendingId(left, time, key)
     this.#queue(left).remove(id)
     const row = store.row(id)
-    const remove = (read: Awaited<typeof row>): void => {
+    const remove = (read: Row<Pending>): void => {
       if (read.value !== null) store.set(read, null, time, NO_HEADERS)
     }
     return row instanceof Promise ? row.then(remove) : remove(row)

@@ -2,7 +2,7 @@
 import { NO_HEADERS, type RecordSet, type Serde, type StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
-import { Buckets, type Entry, insert } from './joinRows.ts'
+import { Buckets, type Entry, hasOpen, insert } from './joinRows.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 import { type JoinSpan, StreamJoinState } from './streamJoinState.ts'
 
@@ -79,8 +79,6 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     if (!keys) return
     const waiting = [this.#other.prefetch(this.#wanted(set, from, keys))]
     if (this.#puts) waiting.push(this.#own.prefetch(this.#mine(set, from, keys)))
-    // A record that finds no partner goes into a row of its own there, which is asked for now, while it is one call for many.
-    if (this.#optional) waiting.push(this.#state.pending!.prefetch(this.#alone(set, from, keys)))
     const open = waiting.filter((w) => w !== undefined)
     if (open.length > 0) return Promise.all(open).then(() => {})
   }
@@ -101,13 +99,6 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     for (let i = 0; i < keys.length; i++) {
       const time = set.timestamps[from + i]!
       if (keys[i] !== undefined && time >= 0) yield this.#buckets.id(this.#buckets.of(time), keys[i]!)
-    }
-  }
-
-  *#alone(set: RecordSet, from: number, keys: readonly (string | undefined)[]): Generator<string> {
-    for (let i = 0; i < keys.length; i++) {
-      const time = set.timestamps[from + i]!
-      if (keys[i] !== undefined && time >= 0) yield this.#state.pendingId(this.#left, time, keys[i]!)
     }
   }
 
@@ -164,7 +155,8 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     if (own === undefined) return this.#pair(record, key, undefined, rows, 0, 0, false)
     const time = record.timestamp
     const entries = own.value ?? []
-    const entry: Entry<V> = { timestamp: time, value: record.value, open: false }
+    // What one of its time has not found, it will not find either: `open` says that there is a waiting row for both.
+    const entry: Entry<V> = { timestamp: time, value: record.value, open: hasOpen(entries, time) }
     insert(entries, entry)
     this.#own.set(own, entries, Math.max(time, own.timestamp), NO_HEADERS)
     const expired = this.#state.observeStored(this.#left, time, this.#own)
@@ -204,8 +196,9 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     }
     if (matched || !this.#optional) return
     if (to < this.#state.time) return this.#emit(record, null, record.timestamp)
+    const others = entry!.open
     entry!.open = true // its row is marked as changed already
-    return this.#state.wait(this.#left, record.timestamp, key, record.value)
+    return this.#state.wait(this.#left, record.timestamp, key, record.value, others)
   }
 
   /** A record of the other side has found its first partner: all of its key and time have. */

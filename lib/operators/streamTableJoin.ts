@@ -3,12 +3,14 @@ import type { RecordSet, Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
 import { present } from './aggregate.ts'
+import { valueAt } from './latest.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 
 export type StreamTableJoiner<K, V, T, V2> = (value: V, row: T, record: StreamRecord<K, V>) => V2
 
 /**
- * Only the stream side causes results; they have the stream record's time and headers. Null values are dropped. Null keys: dropped
+ * Only the stream side causes results; they have the stream record's time and headers. A versioned table gives the value of that time, others
+ * the present one. Null values are dropped. Null keys: dropped
  * (inner), joined with null (left).
  * @example
  * t.stream(flights).join(t.table(airports), (flight, airport) => ({ ...flight, state: airport.state }))
@@ -18,7 +20,7 @@ export class StreamTableJoinOperator<K, V, T, V2> implements Operator {
   readonly #joiner: StreamTableJoiner<K, V, T | null, V2>
   readonly #left: boolean
   readonly #ids: RowIds<K>
-  #store!: RowStore<T>
+  #store!: RowStore<unknown>
   #context!: OperatorContext
 
   /** @param key the serde of the table's keys: the stream's keys must have the same bytes */
@@ -31,7 +33,7 @@ export class StreamTableJoinOperator<K, V, T, V2> implements Operator {
 
   init(context: OperatorContext): void {
     this.#context = context
-    this.#store = context.store(this.#name) as RowStore<T>
+    this.#store = context.store(this.#name) as RowStore<unknown>
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
@@ -47,8 +49,9 @@ export class StreamTableJoinOperator<K, V, T, V2> implements Operator {
     return row instanceof Promise ? row.then((r) => this.#apply(r, record)) : this.#apply(row, record)
   }
 
-  #apply(row: Row<T>, record: StreamRecord<K, V>): MaybePromise<void> {
-    if (row.value !== null || this.#left) return this.#forward(record, row.value)
+  #apply(row: Row<unknown>, record: StreamRecord<K, V>): MaybePromise<void> {
+    const value = valueAt<T>(this.#store, row, record.timestamp)
+    if (value !== null || this.#left) return this.#forward(record, value)
   }
 
   #forward(record: StreamRecord<K, V>, row: T | null): MaybePromise<void> {

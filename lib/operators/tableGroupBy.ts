@@ -30,7 +30,8 @@ export class TableGroupByOperator<K, V, K2, V2> implements Operator {
   }
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
-    const { value, old } = record.value
+    const { value, old, latest } = record.value
+    if (latest === false) return // history of a versioned table: groups hold what is there now
     const entered = this.#pair(value, record.key)
     const left = this.#pair(old, record.key)
     if (entered !== null && left !== null && this.#same(entered[0], left[0])) {

@@ -37,6 +37,8 @@ export class TableRowsOperator<K, V> implements Operator {
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
     if (!this.#kept) return this.#context.forward(record)
+    // A row that keeps one value keeps the present one.
+    if (record.value.latest === false) return
     return this.#rows.process(record.withValue(record.value.value))
   }
 }

@@ -3,6 +3,7 @@ import type { RecordSet, Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { present } from './aggregate.ts'
+import { latestOf } from './latest.ts'
 import { SameCause } from './sameCause.ts'
 import { TableIds } from './tableIds.ts'
 
@@ -56,6 +57,7 @@ export class TableTableJoinOperator<K, V> implements Operator {
   }
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
+    if (record.value.latest === false) return // history of a versioned table: the present has not changed
     const id = this.#ids.of(record)
     const row = this.#other.row(id)
     return row instanceof Promise ? row.then((r) => this.#apply(record, id, r)) : this.#apply(record, id, row)
@@ -63,7 +65,7 @@ export class TableTableJoinOperator<K, V> implements Operator {
 
   #apply(record: StreamRecord<K, Change<V>>, id: string, row: Row<unknown>): MaybePromise<void> {
     const { value, old } = record.value
-    const other = row.value
+    const { value: other, timestamp: otherTime } = latestOf<unknown>(this.#other, row)
     // A change of the other side that waits for its flush will give this result, with both values.
     const waits = row.dirty && this.#other.spec.caching
     if (waits && value !== null && (other !== null || row.sent !== null)) return
@@ -75,7 +77,7 @@ export class TableTableJoinOperator<K, V> implements Operator {
       if (before !== undefined) seen = before
     }
     if (!this.#speaks(value, old, other, seen)) return
-    const timestamp = other === null ? record.timestamp : Math.max(record.timestamp, row.timestamp)
+    const timestamp = other === null ? record.timestamp : Math.max(record.timestamp, otherTime)
     if (causes?.repeats(source, id, value, other, this.#left, timestamp)) return
     const change: Change<unknown> = { value: this.#join(value, other, record.key), old: null }
     const result = record.withValue(change)

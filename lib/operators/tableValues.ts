@@ -24,11 +24,12 @@ export class TableValuesOperator<K, V, V2> implements Operator {
   }
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
-    const { value, old } = record.value
+    const { value, old, latest } = record.value
     const { key } = record
     const next: Change<V2> = {
       value: value === null ? null : (this.#map(value, key) ?? null),
-      old: old === null ? null : (this.#map(old, key) ?? null)
+      old: old === null ? null : (this.#map(old, key) ?? null),
+      ...(latest === false ? { latest } : {})
     }
     if (this.#skips && next.value === null && next.old === null) return
     return this.#context.forward(record.withValue(next))

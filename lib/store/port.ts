@@ -53,10 +53,14 @@ export interface StoreSpec<K = unknown, V = unknown> {
   readonly kind: 'keyValue' | 'window' | 'session' | 'buffer'
   readonly key: Serde<K>
   readonly value: Serde<V>
+  /** Key-value stores: a row leaves when stream time has passed its own time by this, ms. Needs a store `expiryName(name)` beside it. */
+  readonly ttlMs?: number
   /** Window stores: how long after its start a window is kept, in ms of stream time (size + grace at least). */
   readonly retentionMs?: number
   /** Window stores: the size of each window, in ms. */
   readonly windowMs?: number
+  /** Versioned tables: rows are the versions of a value, kept for so long, in ms of stream time. */
+  readonly historyMs?: number
   /** Aggregations forward on flush (deduplicated per key) instead of at once. Default true. */
   readonly caching: boolean
   /** Written to a changelog topic and restored from it. Default true. */
@@ -64,6 +68,9 @@ export interface StoreSpec<K = unknown, V = unknown> {
   /** Overrides of the changelog topic's configuration. */
   readonly topicConfig?: Readonly<Record<string, string>>
 }
+
+/** The store that knows when the rows of a store with a time to live are to be looked at. */
+export const expiryName = (store: string): string => `${store}-expiry`
 
 /**
  * One row in the write-back cache: the deserialised value, serialised once at flush however often it changed.

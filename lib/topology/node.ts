@@ -54,6 +54,8 @@ export type Node = SourceNode | ProcessorNode | SinkNode
 export interface Change<V> {
   readonly value: V | null
   readonly old: V | null
+  /** false: an older version that came late to a versioned table. The present value is still another. */
+  readonly latest?: false
 }
 
 /** Where the record in hand came from; undefined in punctuators and timers. */
