@@ -6,7 +6,7 @@ import { Topology } from '../topology/graph.ts'
 import { callSite } from '../topology/names.ts'
 import type { Part } from './part.ts'
 import { Stream } from './stream.ts'
-import { addTable, type Table, type TableOptions } from './table.ts'
+import { addTable, type LivingTableOptions, type Table } from './table.ts'
 import type { Topic } from './topic.ts'
 
 /**
@@ -32,7 +32,7 @@ export class TopologyBuilder implements Buildable {
    * The latest value of each key of a topic; null values delete. Its rows are kept where a join needs them, or when it has a name.
    * @throws TopologyError as `stream`
    */
-  table<K, V>(topic: Topic<K, V>, options: TableOptions = {}): Table<NonNullable<K>, NonNullable<V>> {
+  table<K, V>(topic: Topic<K, V>, options: LivingTableOptions = {}): Table<NonNullable<K>, NonNullable<V>> {
     return addTable(this.#source(topic), 'table', options, (store, key) => new TableSourceOperator(store, key))
   }
 

@@ -4,10 +4,11 @@ import type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/w
 import type { Serde, StreamRecord } from '../record.ts'
 import { json } from '../serde/json.ts'
 import { long } from '../serde/numbers.ts'
+import type { Duration } from '../time.ts'
 import { Cogrouped } from './cogroup.ts'
 import { keySerde, type Part, stateName, step } from './part.ts'
 import { SessionGrouped } from './sessionGrouped.ts'
-import { specOf } from './store.ts'
+import { addKeyValue } from './store.ts'
 import { Table } from './table.ts'
 import { checkEmit, type WindowedByOptions, WindowedGrouped } from './windowedGrouped.ts'
 
@@ -24,6 +25,15 @@ export interface StoreOptions<A> {
   readonly topicConfig?: Readonly<Record<string, string>>
 }
 
+/** As StoreOptions, for aggregates that are not cut into windows. */
+export interface KeyValueOptions<A> extends StoreOptions<A> {
+  /**
+   * A row is there until stream time has passed its own time by this; then it is deleted, here, in the changelog and for all that comes
+   * behind. What comes too late to live is dropped as 'late'. Default: for ever.
+   */
+  readonly ttl?: Duration
+}
+
 /** From `groupByKey` and `groupBy`. Records with a null key or value are not aggregated; they are counted as dropped. */
 export class Grouped<K, V> {
   /** @internal */ readonly part: Part<K, V>
@@ -34,7 +44,7 @@ export class Grouped<K, V> {
   }
 
   /** How many records each key has had. */
-  count(options: StoreOptions<number> = {}): Table<K, number> {
+  count(options: KeyValueOptions<number> = {}): Table<K, number> {
     return this.#aggregate('count', countStep, { value: long(), ...options })
   }
 
@@ -45,7 +55,7 @@ export class Grouped<K, V> {
    */
   reduce(
     combine: (reduced: NonNullable<V>, value: NonNullable<V>, record: StreamRecord<K, V>) => NonNullable<V>,
-    options: StoreOptions<NonNullable<V>> = {}
+    options: KeyValueOptions<NonNullable<V>> = {}
   ): Table<K, NonNullable<V>> {
     return this.#aggregate('reduce', reduceStep(combine), { ...inherited(this.part), ...options })
   }
@@ -59,7 +69,7 @@ export class Grouped<K, V> {
   aggregate<A>(
     initial: () => A,
     add: (aggregate: A, value: NonNullable<V>, record: StreamRecord<K, V>) => A | null,
-    options: StoreOptions<A> = {}
+    options: KeyValueOptions<A> = {}
   ): Table<K, A> {
     return this.#aggregate('aggregate', aggregateStep(initial, add), options)
   }
@@ -94,13 +104,13 @@ export class Grouped<K, V> {
     return new WindowedGrouped(this.part, windows, options)
   }
 
-  #aggregate<A>(what: string, next: Step<K, V, A>, options: StoreOptions<A>): Table<K, A> {
+  #aggregate<A>(what: string, next: Step<K, V, A>, options: KeyValueOptions<A>): Table<K, A> {
     const part = this.part
     const key = keySerde(part, undefined, `${what}()`)
     const { value = json<A>(), caching = true, logged, topicConfig } = options
     const name = stateName(part, what, options.name)
-    part.graph.addStore(specOf({ name, kind: 'keyValue', key, value, caching, logged, topicConfig }))
-    step(part, what, { name, stores: [name], keepsKey: true }, () => new AggregateOperator(name, key, next))
+    const stores = addKeyValue(part.graph, { name, key, value, caching, logged, topicConfig }, options.ttl)
+    step(part, what, { name, stores, keepsKey: true }, () => new AggregateOperator(name, key, next))
     return new Table<K, A>({ ...part, node: name, anchor: name, key, value, rekeyed: false }, () => name)
   }
 }

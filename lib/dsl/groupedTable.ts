@@ -4,9 +4,9 @@ import type { Serde } from '../record.ts'
 import { json } from '../serde/json.ts'
 import { long } from '../serde/numbers.ts'
 import type { Change } from '../topology/node.ts'
-import type { StoreOptions } from './grouped.ts'
+import type { KeyValueOptions } from './grouped.ts'
 import { keySerde, type Part, stateName, step } from './part.ts'
-import { specOf } from './store.ts'
+import { addKeyValue } from './store.ts'
 import { Table } from './table.ts'
 
 /**
@@ -27,7 +27,7 @@ export class GroupedTable<K, V> {
    * How many rows each group has now. A group that has lost all its rows stands at 0.
    * @example t.table(airports).groupBy((a) => [a.state, a.name] as const, { key: string() }).count({ name: 'airports-per-state' })
    */
-  count(options: StoreOptions<number> = {}): Table<K, number> {
+  count(options: KeyValueOptions<number> = {}): Table<K, number> {
     const counted: ChangeStep<K, V, number> = (count, { value, old }) => {
       const rest = old !== null && count !== null ? count - 1 : count
       return value === null ? rest : (rest ?? 0) + 1
@@ -46,7 +46,7 @@ export class GroupedTable<K, V> {
   reduce(
     add: (reduced: V, value: V, key: K) => V,
     subtract: (reduced: V, old: V, key: K) => V,
-    options: StoreOptions<V> = {}
+    options: KeyValueOptions<V> = {}
   ): Table<K, V> {
     const reduced: ChangeStep<K, V, V> = (present, { value, old }, record) => {
       const rest = old !== null && present !== null ? (subtract(present, old, record.key) ?? null) : present
@@ -69,7 +69,7 @@ export class GroupedTable<K, V> {
     initial: () => A,
     add: (aggregate: A, value: V, key: K) => A | null,
     subtract: (aggregate: A, old: V, key: K) => A | null,
-    options: StoreOptions<A> = {}
+    options: KeyValueOptions<A> = {}
   ): Table<K, A> {
     const aggregated: ChangeStep<K, V, A> = (present, { value, old }, record) => {
       const rest = old !== null && present !== null ? (subtract(present, old, record.key) ?? null) : present
@@ -78,13 +78,13 @@ export class GroupedTable<K, V> {
     return this.#aggregate('aggregate', aggregated, options)
   }
 
-  #aggregate<A>(what: string, next: ChangeStep<K, V, A>, options: StoreOptions<A>): Table<K, A> {
+  #aggregate<A>(what: string, next: ChangeStep<K, V, A>, options: KeyValueOptions<A>): Table<K, A> {
     const part = this.#part
     const key = keySerde(part, undefined, `${what}()`)
     const { value = json<A>(), caching = true, logged, topicConfig } = options
     const name = stateName(part, what, options.name)
-    part.graph.addStore(specOf({ name, kind: 'keyValue', key, value, caching, logged, topicConfig }))
-    step(part, what, { name, stores: [name], keepsKey: true }, () => new TableAggregateOperator(name, key, next))
+    const stores = addKeyValue(part.graph, { name, key, value, caching, logged, topicConfig }, options.ttl)
+    step(part, what, { name, stores, keepsKey: true }, () => new TableAggregateOperator(name, key, next))
     return new Table<K, A>({ ...part, node: name, anchor: name, key, value, rekeyed: false }, () => name)
   }
 }

@@ -1,12 +1,17 @@
 /** Stores that `process` may use, as values: the definition carries the types to where the store is asked for. */
+
+import { markSerde } from '../operators/expiry.ts'
 import type { Serde } from '../record.ts'
-import type { KeyValueStore, StoreSpec, WindowStore } from '../store/port.ts'
+import { expiryName, type KeyValueStore, type StoreSpec, type WindowStore } from '../store/port.ts'
 import { type Duration, ms } from '../time.ts'
-import { checkRetention } from './windows.ts'
+import type { Topology } from '../topology/graph.ts'
+import { checkRetention, whole } from './windows.ts'
 
 export interface StoreDefinition<N extends string, F> {
   readonly name: N
   readonly spec: StoreSpec
+  /** @internal The store that lies beside it. */
+  readonly beside?: StoreSpec
   /** @internal Types only: what `context.store(name)` gives. */
   readonly _face?: F
 }
@@ -22,13 +27,17 @@ export interface StoreParts<K, V> {
 
 /**
  * A key-value store for `process`.
+ * @param parts `ttl`: a row is there until stream time has passed its own time (of its last put) by this; then it is deleted. Default: for ever
+ * @throws TopologyError ERR_TOPOLOGY_WINDOW for a ttl that is not at least 1 ms
  * @example const totals = keyValueStore('totals', { key: string(), value: json<Totals>() })
+ * @example const seen = keyValueStore('seen', { key: string(), value: int(), ttl: '24h' })
  */
 export function keyValueStore<const N extends string, K, V>(
   name: N,
-  { key, value, logged, topicConfig }: StoreParts<K, V>
+  { key, value, logged, topicConfig, ttl }: StoreParts<K, V> & { readonly ttl?: Duration }
 ): StoreDefinition<N, KeyValueStore<K, V>> {
-  return { name, spec: specOf({ name, kind: 'keyValue', key, value, caching: true, logged, topicConfig }) }
+  const [spec, beside] = keyValueSpecs({ name, key, value, caching: true, logged, topicConfig }, ttl)
+  return { name, spec, ...(beside ? { beside } : {}) }
 }
 
 /**
@@ -54,6 +63,33 @@ interface SpecParts extends Omit<StoreSpec, 'key' | 'value' | 'logged' | 'topicC
   readonly value: Serde<any>
   readonly logged: boolean | undefined
   readonly topicConfig: Readonly<Record<string, string>> | undefined
+}
+
+/** @internal A key-value store; one with a time to live has a store of marks beside it. */
+export function keyValueSpecs(
+  parts: Omit<SpecParts, 'kind'>,
+  ttl: Duration | undefined
+): [spec: StoreSpec, beside: StoreSpec | undefined] {
+  const { name, key, logged, topicConfig } = parts
+  if (ttl === undefined) return [specOf({ ...parts, kind: 'keyValue' }), undefined]
+  const ttlMs = whole(`ttl of store "${name}"`, ttl, 1)
+  const marks = {
+    name: expiryName(name),
+    kind: 'buffer' as const,
+    key,
+    value: markSerde,
+    caching: true,
+    logged,
+    topicConfig
+  }
+  return [specOf({ ...parts, kind: 'keyValue', ttlMs }), specOf(marks)]
+}
+
+/** @internal Adds a key-value store to the graph. @returns the stores that its node needs */
+export function addKeyValue(graph: Topology, parts: Omit<SpecParts, 'kind'>, ttl: Duration | undefined): string[] {
+  const specs = keyValueSpecs(parts, ttl).filter((spec) => spec !== undefined)
+  for (const spec of specs) graph.addStore(spec)
+  return specs.map((spec) => spec.name)
 }
 
 /** @internal */

@@ -40,7 +40,7 @@ import type {
   StoreFaces
 } from './streamOptions.ts'
 import { joinTable } from './streamTableJoin.ts'
-import { addTable, Table, type TableOptions } from './table.ts'
+import { addTable, type LivingTableOptions, Table } from './table.ts'
 import type { Target, Topic } from './topic.ts'
 import { windowPartitioner } from './windowPartitioner.ts'
 
@@ -338,7 +338,7 @@ export class Stream<K, V> {
 
   /** The latest value of each key; null values delete. Repartitions if the key was changed. */
   toTable(
-    options: TableOptions & { readonly key?: Serde<NonNullable<K>>; readonly value?: Serde<NonNullable<V>> } = {}
+    options: LivingTableOptions & { readonly key?: Serde<NonNullable<K>>; readonly value?: Serde<NonNullable<V>> } = {}
   ): Table<NonNullable<K>, NonNullable<V>> {
     const { key, value, ...rest } = options
     const name = options.name === undefined ? undefined : `${options.name}-input`
@@ -435,11 +435,13 @@ export class Stream<K, V> {
     keepsKey: boolean
   ): string {
     const definitions = options.stores ?? []
-    for (const { spec } of definitions) this.part.graph.shareStore(spec)
+    const specs = definitions.flatMap(({ spec, beside }) => (beside ? [spec, beside] : [spec]))
+    for (const spec of specs) this.part.graph.shareStore(spec)
     const create = typeof processor === 'function' ? () => ({ process: processor }) : () => processor.create()
-    const stores = definitions.map((store) => store.name)
+    const stores = specs.map((spec) => spec.name)
     const parts = { name: options.name, stores, keepsKey }
-    return step(this.part, what, parts, () => new ProcessOperator(create(), keepsKey))
+    const living = definitions.filter(({ beside }) => beside).map(({ name }) => name)
+    return step(this.part, what, parts, () => new ProcessOperator(create(), keepsKey, living))
   }
 
   #group<K3>(part: Part<K3, V>, { name, key, value }: SerdeOptions<K3, V>): Grouped<NonNullable<K3>, V> {

@@ -1,5 +1,6 @@
 /** Tables: the latest value per key, as it changes. */
 
+import { TopologyError } from '../errors.ts'
 import { SelectKeyOperator } from '../operators/selectKey.ts'
 import { type GroupSelector, TableGroupByOperator } from '../operators/tableGroupBy.ts'
 import { TableRowsOperator } from '../operators/tableRows.ts'
@@ -11,11 +12,12 @@ import type { Serde, StreamRecord } from '../record.ts'
 import { changed } from '../serde/changed.ts'
 import { json } from '../serde/json.ts'
 import type { Duration } from '../time.ts'
+import { callSite } from '../topology/names.ts'
 import type { Change, Operator } from '../topology/node.ts'
 import { type ForeignKeyOptions, joinByForeignKey } from './foreignKeyJoin.ts'
 import { GroupedTable } from './groupedTable.ts'
 import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
-import { specOf } from './store.ts'
+import { addKeyValue, specOf } from './store.ts'
 import { type NodeOptions, Stream } from './stream.ts'
 import { type SuppressOptions, suppressPart } from './suppress.ts'
 import { joinTables, type TableJoinOptions } from './tableJoin.ts'
@@ -36,6 +38,15 @@ export interface TableOptions {
   readonly logged?: boolean
   /** Settings of the changelog topic that differ from Millrace's. */
   readonly topicConfig?: Readonly<Record<string, string>>
+}
+
+/** As TableOptions, for tables whose rows may live for a time; `ttl` keeps the rows, as a name does. */
+export interface LivingTableOptions extends TableOptions {
+  /**
+   * A row is there until stream time has passed its own time by this; then it is deleted, here, in the changelog and for all that comes
+   * behind. What comes too late to live is dropped as 'late'. Default: for ever.
+   */
+  readonly ttl?: Duration
 }
 
 /** Made by `table`, `toTable` and the aggregations. Null stands for "no such row" everywhere, so V is never null. */
@@ -123,19 +134,19 @@ export class Table<K, V> {
   }
 
   /** Rows that satisfy the predicate; a row that no longer does becomes a tombstone. */
-  filter(wanted: (value: V, key: K) => boolean, options: TableOptions = {}): Table<K, V> {
+  filter(wanted: (value: V, key: K) => boolean, options: LivingTableOptions = {}): Table<K, V> {
     return this.#values('filter', options, this.part.value, (value, key) => (wanted(value, key) ? value : null))
   }
 
   /** Rows that do not satisfy the predicate. */
-  filterNot(unwanted: (value: V, key: K) => boolean, options: TableOptions = {}): Table<K, V> {
+  filterNot(unwanted: (value: V, key: K) => boolean, options: LivingTableOptions = {}): Table<K, V> {
     return this.#values('filterNot', options, this.part.value, (value, key) => (unwanted(value, key) ? null : value))
   }
 
   /** Each row with a new value; null leaves the row out. */
   mapValues<V2>(
     map: (value: V, key: K) => V2,
-    options: TableOptions & { readonly value?: Serde<NonNullable<V2>> } = {}
+    options: LivingTableOptions & { readonly value?: Serde<NonNullable<V2>> } = {}
   ): Table<K, NonNullable<V2>> {
     return this.#values('mapValues', options, options.value, (value, key) => map(value, key) ?? null)
   }
@@ -228,35 +239,34 @@ export class Table<K, V> {
 
   #values<V2>(
     what: string,
-    options: TableOptions,
+    options: LivingTableOptions,
     value: Serde<V2> | undefined,
     map: (value: V, key: K) => V2 | null
   ): Table<K, V2> {
     // Where changes say what was before, a filter has nothing to say of a row that it neither had nor has.
     let tracked = this.tracks()
     const skips = (): boolean => tracked && what !== 'mapValues'
-    const kept = options.name !== undefined
+    const kept = options.name !== undefined || options.ttl !== undefined
     // Without a store of its own it is the table above, seen through a function: also in the past.
     const history = kept ? historyOf(options) : this.history
     const node = step(this.part, what, { keepsKey: true }, () => new TableValuesOperator(map, !kept && skips()))
     const part: Part<K, V2> = { ...this.part, node, value }
     const keep = (name: string): string => {
       const key = keySerde(part, undefined, 'A table that keeps its rows')
-      addStore(part, name, key, options, history)
+      const stores = addStore(part, name, key, options, history)
       if (history !== undefined) {
-        const create = (): Operator => new VersionedTableOperator(name, key, true)
-        return step(part, 'rows', { name, stores: [name], keepsKey: true }, create)
+        return step(part, 'rows', { name, stores, keepsKey: true }, () => new VersionedTableOperator(name, key, true))
       }
       // Rows that are kept for a join say what was before, whoever asked: a filter then has nothing to say of a row it never had.
       const create = (): Operator => new TableRowsOperator(name, key, kept ? skips() : what !== 'mapValues')
-      return step(part, 'rows', { name, stores: [name], keepsKey: true }, create)
+      return step(part, 'rows', { name, stores, keepsKey: true }, create)
     }
     const track = (): void => {
       tracked = true
       if (!kept) this.trackOld()
     }
-    if (options.name !== undefined) {
-      const name = keep(options.name)
+    if (kept) {
+      const name = keep(stateName(part, `${what}-rows`, options.name))
       return new Table(
         { ...part, node: name, anchor: name },
         () => name,
@@ -274,24 +284,30 @@ export class Table<K, V> {
   }
 }
 
-const historyOf = ({ versioned }: TableOptions): number | undefined =>
-  versioned === undefined ? undefined : whole('history of a versioned table', versioned, 0)
+const historyOf = ({ versioned, ttl }: LivingTableOptions): number | undefined => {
+  if (versioned === undefined) return undefined
+  if (ttl === undefined) return whole('history of a versioned table', versioned, 0)
+  throw new TopologyError(
+    `A table (${callSite()}) cannot be versioned and have a ttl: the history knows what a row was after it died. Choose one of them.`,
+    { code: 'ERR_TOPOLOGY_WINDOW' }
+  )
+}
 
 function addStore<K, V>(
   part: Part<K, V>,
   name: string,
   key: Serde<K>,
-  options: TableOptions,
+  options: LivingTableOptions,
   historyMs: number | undefined
-): void {
-  const { caching = true, logged, topicConfig } = options
+): string[] {
+  const { caching = true, logged, topicConfig, ttl } = options
   const value = valueSerde(part, undefined)
   if (historyMs !== undefined) {
     const versions = { name, kind: 'keyValue' as const, key, value: versionsSerde(value), historyMs }
     part.graph.addStore(specOf({ ...versions, caching: false, logged, topicConfig }))
-    return
+    return [name]
   }
-  part.graph.addStore(specOf({ name, kind: 'keyValue', key, value, caching, logged, topicConfig }))
+  return addKeyValue(part.graph, { name, key, value, caching, logged, topicConfig }, ttl)
 }
 
 /**
@@ -301,7 +317,7 @@ function addStore<K, V>(
 export function addTable<K, V>(
   part: Part<K, V>,
   what: string,
-  options: TableOptions,
+  options: LivingTableOptions,
   create: (store: () => string | undefined, key: Serde<NonNullable<K>>) => Operator
 ): Table<NonNullable<K>, NonNullable<V>> {
   type Row = Part<NonNullable<K>, NonNullable<V>>
@@ -317,11 +333,10 @@ export function addTable<K, V>(
     if (store !== undefined) return store
     store = node
     if (options.name === undefined) graph.unnamed(node)
-    addStore(from, node, key, options, history)
-    graph.connect(node, node)
+    for (const name of addStore(from, node, key, options, history)) graph.connect(node, name)
     return store
   }
-  if (options.name !== undefined || history !== undefined) materialise()
+  if (options.name !== undefined || options.ttl !== undefined || history !== undefined) materialise()
   return new Table<NonNullable<K>, NonNullable<V>>(
     { ...from, node, anchor: options.name ?? part.anchor, key, rekeyed: false },
     materialise,

@@ -2,6 +2,7 @@
 import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
+import { Expiry } from './expiry.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 
 /** The next aggregate from the present one (null = none yet) and a record; null deletes. */
@@ -19,6 +20,7 @@ export class AggregateOperator<K, V, A> implements Operator {
   readonly #ids: RowIds<K>
   #store!: RowStore<A>
   #caching = true
+  #expiry: Expiry<A> | undefined
   #context!: OperatorContext
 
   constructor(store: string, key: Serde<K>, step: Step<K, V, A>) {
@@ -32,6 +34,8 @@ export class AggregateOperator<K, V, A> implements Operator {
     this.#store = context.store(this.#name) as RowStore<A>
     this.#caching = this.#store.spec.caching
     if (this.#caching) this.#store.onFlush = (row, old) => this.#forward(this.#ids.key(row.id), row, old)
+    const gone = this.#caching ? undefined : (row: Row<A>, old: A) => this.#forward(this.#ids.key(row.id), row, old)
+    this.#expiry = Expiry.of(context, this.#store, context.saved('time') ?? -1, gone)
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
@@ -43,8 +47,22 @@ export class AggregateOperator<K, V, A> implements Operator {
     const id = this.#ids.of(record)
     if (id === undefined) return this.#context.drop('null-key')
     if (!hasValue(record)) return this.#context.drop('null-value')
+    if (this.#expiry !== undefined) return this.#live(this.#expiry, id, record)
     const row = this.#store.row(id)
     return row instanceof Promise ? row.then((r) => this.#apply(r, record)) : this.#apply(row, record)
+  }
+
+  /** Of a store whose rows live for a time. */
+  async #live(expiry: Expiry<A>, id: string, record: StreamRecord<K, V>): Promise<void> {
+    if (record.timestamp > expiry.time) this.#context.save('time', record.timestamp)
+    await expiry.observe(record.timestamp)
+    const row = await this.#store.row(id)
+    if (row.value !== null && expiry.over(row.timestamp)) await expiry.remove(row)
+    const before = row.value === null ? -1 : row.timestamp
+    if (before < 0 && expiry.over(record.timestamp)) return this.#context.drop('late')
+    const applied = this.#apply(row, record)
+    if (row.value !== null) expiry.kept(id, before, row.timestamp)
+    return applied
   }
 
   #apply(row: Row<A>, record: StreamRecord<K, V>): MaybePromise<void> {

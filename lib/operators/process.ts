@@ -4,11 +4,12 @@ import { TopologyError } from '../errors.ts'
 import { type Headers, NO_HEADERS, StreamRecord } from '../record.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import { keyValueFacade } from '../store/keyValue.ts'
-import type { MaybePromise, TaskStore } from '../store/port.ts'
+import type { MaybePromise, RowStore, TaskStore } from '../store/port.ts'
 import { windowFacade } from '../store/window.ts'
 import type { WindowRowStore } from '../store/windowRows.ts'
 import { type Clock, type Duration, ms } from '../time.ts'
 import type { Cancellable, Operator, OperatorContext, RecordContext } from '../topology/node.ts'
+import { Expiry } from './expiry.ts'
 
 /** What a processor may forward: time and headers default to those of the record in hand. */
 export interface Output<K, V> {
@@ -71,20 +72,30 @@ export interface ValuesProcessor<K, V, V2, Stores = Record<never, never>> {
 export class ProcessOperator<K, V, K2, V2> implements Operator {
   readonly #processor: Processor<K, V, K2, V2>
   readonly #keepsKey: boolean
+  readonly #stores: readonly string[]
   #context!: UserContext<K2, V2>
 
-  /** @param keepsKey refuses to forward under another key */
-  constructor(processor: Processor<K, V, K2, V2>, keepsKey = false) {
+  /**
+   * @param keepsKey refuses to forward under another key
+   * @param stores names of its stores whose rows live for a time
+   */
+  constructor(processor: Processor<K, V, K2, V2>, keepsKey = false, stores: readonly string[] = []) {
     this.#processor = processor
+    this.#stores = stores
     this.#keepsKey = keepsKey
   }
 
   init(context: OperatorContext): void {
-    this.#context = new UserContext(context, this.#keepsKey)
+    this.#context = new UserContext(context, this.#keepsKey, this.#stores)
     this.#processor.init?.(this.#context as unknown as ProcessorContext<K2, V2>)
   }
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
+    const aged = this.#context.age()
+    return aged === undefined ? this.#run(record) : aged.then(() => this.#run(record))
+  }
+
+  #run(record: StreamRecord<K, V>): MaybePromise<void> {
     const context = this.#context
     context.begin(record.timestamp, record)
     const result = this.#processor.process(record, context as unknown as ProcessorContext<K2, V2>)
@@ -101,12 +112,23 @@ class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown
   readonly #context: OperatorContext
   readonly #keepsKey: boolean
   readonly #faces = new Map<string, unknown>()
+  readonly #lives = new Map<string, Expiry<unknown>>() // of stores with a time to live
   #time = -1 // of the record or punctuation in hand
   #record: StreamRecord<unknown, unknown> | undefined
 
-  constructor(context: OperatorContext, keepsKey: boolean) {
+  constructor(context: OperatorContext, keepsKey: boolean, stores: readonly string[]) {
     this.#context = context
     this.#keepsKey = keepsKey
+    for (const name of stores) this.#lives.set(name, Expiry.shared(context, context.store(name) as RowStore<unknown>))
+  }
+
+  /** @internal Rows whose life is over at the task's stream time leave. */
+  age(): MaybePromise<void> {
+    if (this.#lives.size > 0) return this.#age()
+  }
+
+  async #age(): Promise<void> {
+    for (const life of this.#lives.values()) await life.observe(this.#context.streamTime)
   }
 
   /** @internal */
@@ -179,7 +201,7 @@ class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown
     const now = (): number => this.#time
     return store.spec.kind === 'window'
       ? windowFacade(store as WindowRowStore<unknown>, store.spec, now, () => this.#context.streamTime)
-      : keyValueFacade(store as CachedRowStore<unknown>, store.spec, now)
+      : keyValueFacade(store as CachedRowStore<unknown>, store.spec, now, this.#lives.get(store.spec.name))
   }
 
   schedule(every: Duration, type: 'stream' | 'wall', fire: (time: number) => MaybePromise<void>): Cancellable {

@@ -3,6 +3,7 @@ import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { present } from './aggregate.ts'
+import { Expiry } from './expiry.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 
 /**
@@ -16,6 +17,7 @@ export class TableSourceOperator<K, V> implements Operator {
   readonly #ids: RowIds<K>
   readonly #skips: boolean
   #store: RowStore<V> | undefined
+  #expiry: Expiry<V> | undefined
   #context!: OperatorContext
 
   /**
@@ -32,10 +34,13 @@ export class TableSourceOperator<K, V> implements Operator {
     this.#context = context
     const name = this.#name()
     if (name === undefined) return
-    this.#store = context.store(name) as RowStore<V>
-    if (!this.#store.spec.caching) return
-    this.#store.onFlush = (row, old) =>
+    const store = context.store(name) as RowStore<V>
+    this.#store = store
+    const { caching } = store.spec
+    const forward = (row: Row<V>, old: V | null): MaybePromise<void> =>
       context.forward(new StreamRecord(this.#ids.key(row.id), change(row.value, old), row.timestamp, row.headers))
+    if (caching) store.onFlush = forward
+    this.#expiry = Expiry.of(context, store, context.saved('time') ?? -1, caching ? undefined : forward)
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
@@ -48,8 +53,22 @@ export class TableSourceOperator<K, V> implements Operator {
     if (id === undefined) return this.#context.drop('null-key')
     const store = this.#store
     if (store === undefined) return this.#context.forward(record.withValue(change(record.value, null)))
+    if (this.#expiry !== undefined) return this.#live(this.#expiry, store, id, record)
     const row = store.row(id)
     return row instanceof Promise ? row.then((r) => this.#apply(r, record)) : this.#apply(row, record)
+  }
+
+  /** Of a table whose rows live for a time. */
+  async #live(expiry: Expiry<V>, store: RowStore<V>, id: string, record: StreamRecord<K, V | null>): Promise<void> {
+    if (record.timestamp > expiry.time) this.#context.save('time', record.timestamp)
+    await expiry.observe(record.timestamp)
+    if (hasValue(record) && expiry.over(record.timestamp)) return this.#context.drop('late')
+    const row = await store.row(id)
+    if (row.value !== null && expiry.over(row.timestamp)) await expiry.remove(row)
+    const before = row.value === null ? -1 : row.timestamp
+    const applied = this.#apply(row, record)
+    if (row.value !== null) expiry.kept(id, before, row.timestamp)
+    return applied
   }
 
   #apply(row: Row<V>, record: StreamRecord<K, V | null>): MaybePromise<void> {
