@@ -188,7 +188,9 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     let old: A | null = null
     if (same && gone[0]!.end === now.end) old = gone[0]!.value
     else for (const { start, end, value } of gone) updates.push({ start, end, old: value, value: null, headers })
-    if (now.value !== null) updates.push({ ...now, old, headers })
+    // A function that gives null for a new session: as in Kafka Streams, a tombstone, unless the same one went out just now.
+    const told = now.start === now.end && gone.length === 1 && gone[0]!.start === now.start && gone[0]!.end === now.end
+    if (now.value !== null || !(this.#caching || told)) updates.push({ ...now, old, headers })
     if (!this.#caching) return this.#give(record.key, updates, 0)
     let known = this.#updates.get(id)
     if (known === undefined) {

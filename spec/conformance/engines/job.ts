@@ -222,7 +222,8 @@ class Job {
       await this.#settle()
       if (fed.some((part) => hasGlobal(part.c.topology, part.c.inputs[i]!.topic))) await delay(systemClock, 300)
       await this.#collect()
-      this.#options.log?.(`${this.#id}: ${i + 1} of ${rounds} rounds`)
+      if (i % 10 === 9 || i === rounds - 1)
+        this.#options.log?.(`${i + 1} of ${rounds} rounds of ${this.#parts.length} cases`)
     }
     await this.#move(rounds)
   }
