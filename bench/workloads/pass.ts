@@ -22,7 +22,8 @@ export const pass: Workload = {
   partitions: PARTITIONS,
   sides: [
     { name: 'millrace', program: 'millrace.ts', guarantee: 'at-least-once', against: 'kafkajs', target: 5 },
-    { name: 'millrace-exactly-once', program: 'millrace.ts', guarantee: 'exactly-once', against: 'kafkajs', target: 5 },
+    // No target: kafkajs has no exactly-once loop to be compared with, this is its at-least-once one.
+    { name: 'millrace-exactly-once', program: 'millrace.ts', guarantee: 'exactly-once', against: 'kafkajs' },
     // What is left of the job without an engine around it: the floor that the engine is measured by.
     { name: 'raw', program: 'raw.ts', guarantee: 'at-least-once', against: 'kafkajs' },
     { name: 'kafkajs', program: 'kafkajs.ts', guarantee: 'at-least-once' }
