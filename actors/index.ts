@@ -40,6 +40,7 @@ export {
   type TableJoinOptions,
   type TableOptions,
   type TimeWindows,
+  type ToOptions,
   type Topic,
   type TopicParts,
   TopologyBuilder,

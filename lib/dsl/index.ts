@@ -26,7 +26,8 @@ export type {
   ProcessValuesOptions,
   RepartitionOptions,
   SerdeOptions,
-  Stream
+  Stream,
+  ToOptions
 } from './stream.ts'
 export type { StreamJoinOptions, Within } from './streamJoin.ts'
 export type { SuppressOptions } from './suppress.ts'

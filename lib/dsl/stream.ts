@@ -37,7 +37,8 @@ import type {
   ProcessValuesOptions,
   RepartitionOptions,
   SerdeOptions,
-  StoreFaces
+  StoreFaces,
+  ToOptions
 } from './streamOptions.ts'
 import { joinTable } from './streamTableJoin.ts'
 import { addTable, type LivingTableOptions, Table } from './table.ts'
@@ -52,7 +53,8 @@ export type {
   ProcessValuesOptions,
   RepartitionOptions,
   SerdeOptions,
-  StoreFaces
+  StoreFaces,
+  ToOptions
 } from './streamOptions.ts'
 
 type Predicate<K, V> = (record: StreamRecord<K, V>) => boolean
@@ -392,12 +394,13 @@ export class Stream<K, V> {
 
   /**
    * Writes the records to a topic: its own serdes if it is a `topic(…)`, else the stream's. The topic must exist.
-   * A function chooses the topic of each record.
+   * A function chooses the topic of each record, which the job does not create.
    * @throws TopologyError ERR_TOPOLOGY_SERDE when a serde is missing
+   * @example stream.to(flights, { partitioner: ({ value }, partitions) => value.distance % partitions })
    */
   to(
     target: Target<K, V> | Target<NonNullable<K>, NonNullable<V>> | string | ((record: StreamRecord<K, V>) => string),
-    options: SerdeOptions<K, V> = {}
+    options: ToOptions<K, V> = {}
   ): void {
     const { graph, node, anchor } = this.part
     const declared = typeof target === 'object' ? (target as unknown as Topic<K, V>) : undefined
@@ -412,7 +415,9 @@ export class Stream<K, V> {
     }
     const topic = (declared?.name ?? target) as SinkNode['topic']
     const name = options.name ?? deriveName(anchor, 'to', (n) => graph.hasName(n))
-    graph.addSink({ name, parents: [node], topic, key, value, ...windowPartitioner(key) })
+    const { partitioner } = options
+    const way = partitioner ? { partitioner } : windowPartitioner(key)
+    graph.addSink({ name, parents: [node], topic, key, value, ...way })
   }
 
   #join(

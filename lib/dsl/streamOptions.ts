@@ -25,6 +25,11 @@ export interface RepartitionOptions<K, V> extends SerdeOptions<K, V> {
   readonly partitioner?: (record: StreamRecord<NonNullable<K>, V>, partitions: number) => number
 }
 
+export interface ToOptions<K, V> extends SerdeOptions<K, V> {
+  /** The partition of a record, 0 to partitions − 1. Default: murmur2 of the key's bytes, as in the JVM; without a key, by turns. */
+  readonly partitioner?: (record: StreamRecord<K, V>, partitions: number) => number
+}
+
 /** The store faces of a tuple of definitions, by name. */
 export type StoreFaces<S extends readonly StoreDefinition<string, unknown>[]> = {
   [D in S[number] as D['name']]: D extends StoreDefinition<string, infer F> ? F : never
