@@ -98,6 +98,7 @@ describe('processes in a storm', function () {
       .sort((x, y) => x.at - y.at)
     for (const { blow } of order) {
       const began = systemClock.now()
+      if (process.env.JOB_LOG) console.log(`      ${new Date(began).toISOString().slice(14)} ${blow}`)
       await blows[blow]!()
       // Half of the time the next blow falls before the last one is mended.
       if (random() < 0.5) await all()
@@ -108,6 +109,11 @@ describe('processes in a storm', function () {
     await load.settle(totals)
     await totals.toEnd()
     load.expectExact(totals)
+    // Read again in one go: other cuts of the log, the same records.
+    const again = await new Watcher(transport, output).start()
+    await again.toEnd()
+    load.expectExact(again)
+    await again.close()
     await totals.close()
     for (const p of processes.values()) {
       const code = await p.terminate()

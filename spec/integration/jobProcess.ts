@@ -65,18 +65,27 @@ function job() {
   return t
 }
 
+// JOB_LOG=1 tells what each process of a job lives through.
+const print = (facts: object, message: string): void => {
+  const { error, ...rest } = facts as { error?: Error }
+  console.error(new Date().toISOString().slice(14), process.pid, message, JSON.stringify(rest), error?.message ?? '')
+}
+const logger = { debug() {}, info: print, warn: print, error: print }
+
 const runtime = createRuntime({
   id: args.id,
   topology: job(),
   kafka: { brokers: args.brokers, ...(args.reachTimeoutMs ? { reachTimeoutMs: args.reachTimeoutMs } : {}) },
   stateDir: args.stateDir,
   guarantee: 'exactly-once',
+  ...(process.env.JOB_LOG ? { logger } : {}),
   sessionTimeout: args.sessionMs ?? '10s',
   heartbeatInterval: args.sessionMs ? args.sessionMs / 6 : '500ms',
   rebalanceTimeout: '20s',
   ...(args.fault === 'option' ? { comitInterval: 5 } : {})
 })
 const app = await runtime.run()
+if (process.env.JOB_LOG) app.on('runtime.rebalanced', (event) => print(event, 'rebalanced'))
 const live = new Set<string>()
 app.on('task.ready', ({ task }) => tell({ type: 'state', live: [...live.add(task)], state: app.state }))
 app.on('task.closed', ({ task }) => {

@@ -21,6 +21,7 @@ export class JobProcess {
     })
     this.child.stderr!.on('data', (bytes: Buffer) => {
       this.stderr += bytes.toString()
+      if (process.env.JOB_LOG) process.stderr.write(bytes)
     })
     this.child.on('message', (message: JobMessage) => {
       if (message.type === 'state') this.live = message.live.sort()

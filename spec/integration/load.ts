@@ -49,12 +49,21 @@ export class Load {
 
   /** Every count of every key is there once and in order, and none is missing. */
   expectExact(totals: Watcher): void {
-    const next = new Map<string, number>()
-    for (const { key, value } of totals.seen) {
-      expect(Number(value)).to.equal((next.get(key) ?? 0) + 1, `count of ${key}`)
-      next.set(key, Number(value))
+    const seen = new Map<string, { value: number; offset: number }[]>()
+    for (const { key, value, offset } of totals.seen) {
+      const list = seen.get(key) ?? []
+      seen.set(key, list)
+      list.push({ value: Number(value), offset })
     }
-    expect(Object.fromEntries(next)).to.deep.equal(Object.fromEntries(this.sent))
+    const wrong: string[] = []
+    for (const [key, sent] of this.sent) {
+      const list = seen.get(key) ?? []
+      const at = list.findIndex(({ value }, i) => value !== i + 1)
+      const around = list.slice(Math.max(0, at - 3), at + 4).map(({ value, offset }) => `${value} at ${offset}`)
+      if (at >= 0) wrong.push(`${key} is counted ${around.join(', ')}`)
+      else if (list.length !== sent) wrong.push(`${key} was sent ${sent} times and counted to ${list.length}`)
+    }
+    expect(wrong).to.deep.equal([])
   }
 
   async stop(): Promise<void> {
