@@ -15,10 +15,10 @@ export type At = 'start' | 'lso' | 'hw' | { timestamp: number }
 
 /**
  * By `tpKey`.
- * @throws TransportError the last fault met, when a leader does not answer for 30 s
+ * @throws TransportError the last fault met, when a leader does not answer for 30 s; RangeError for a timestamp that is none
  */
 export async function listOffsets(cluster: Cluster, tps: readonly Tp[], at: At): Promise<Map<string, number>> {
-  const timestamp = at === 'start' ? -2 : at === 'lso' || at === 'hw' ? -1 : at.timestamp
+  const timestamp = at === 'start' ? -2 : at === 'lso' || at === 'hw' ? -1 : checkedTime(at.timestamp)
   const isolation = at === 'hw' ? 'uncommitted' : 'committed'
   const found = new Map<string, number>()
   await atLeaders(cluster, tps, 'Looking up offsets', async (node, asked) => {
@@ -111,4 +111,10 @@ function firstUnmet(topics: { topic: string; partitions: { partition: number; er
     partitions: partitions.filter((p) => faultOf(p.error) !== 'metadata')
   }))
   return firstError(unmet).code
+}
+
+// Below 0 the protocol means something else: -1 the end, -2 the start.
+function checkedTime(timestamp: number): number {
+  if (timestamp >= 0 && timestamp <= Number.MAX_SAFE_INTEGER) return Math.floor(timestamp)
+  throw new RangeError(`Looking up offsets at the time ${timestamp}: give milliseconds since 1970, 0 or more`)
 }

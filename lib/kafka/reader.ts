@@ -76,6 +76,7 @@ export class FetchReader implements Reader {
   add(tp: Tp, offset: number, sink: (batch: Batch) => void): void {
     if (this.#closed)
       throw new TransportError('The reader is closed: open another.', 'fatal', { code: 'ERR_TRANSPORT_CLOSED' })
+    if (!Number.isSafeInteger(offset)) throw new RangeError(`${tp.topic}-${tp.partition} cannot be read from ${offset}`)
     this.remove(tp)
     this.#subscriptions.set(tpKey(tp.topic, tp.partition), {
       topic: tp.topic,

@@ -331,6 +331,11 @@ describe('reader', () => {
     await b.reader.close()
   })
 
+  it('refuses an offset that is no number: it would read from the start in silence', () => {
+    const b = new Bench()
+    expect(() => b.reader.add(tp(0), Number.NaN, () => {})).to.throw(RangeError, 't-0')
+  })
+
   it('asks for nothing and reports nothing once it is closed', async () => {
     const b = new Bench()
     b.reader.add(tp(0), 0, () => {})

@@ -83,6 +83,8 @@ function scan(bytes: Buffer, request: DecodeRequest, run: Run, result: Decoded):
     }
     const attributes = bytes.readInt16BE(at + 21)
     const last = int64(bytes, at) + bytes.readInt32BE(at + 23)
+    // A position that went back would be asked for again, and its records given again, for ever.
+    if (bytes.readInt32BE(at + 23) < 0) throw corrupt(bytes, at, 'its last offset is before its first')
     const count = bytes.readInt32BE(at + 57)
     if (deliver(bytes, at, attributes, last, count, filter) && last >= request.offset) {
       if ((attributes & CODEC) === 0) {

@@ -21,6 +21,10 @@ export function adminCases(side: Side): void {
     expect(await side.end(topic, { timestamp: 150 })).to.equal(1)
     expect(await side.end(topic, { timestamp: 300 })).to.equal(1)
     expect(await side.end(topic, { timestamp: 301 })).to.equal(-1)
+    for (const timestamp of [-1, -2, Number.NaN]) {
+      const error = await side.end(topic, { timestamp }).catch((e: unknown) => e)
+      expect(error, `the time ${timestamp}`).to.be.instanceOf(RangeError)
+    }
     const both = await side.transport.offsets(tps(topic, 0, 1), 'hw')
     expect([...both]).to.have.deep.members([
       [tpKey(topic, 0), 3],

@@ -58,6 +58,17 @@ describe('decoding record batches', () => {
     }
   })
 
+  it('takes a batch whose last offset is before its first for damaged: positions never go back', () => {
+    const bytes = Buffer.concat([
+      batch({ base: 5, records: [{ value: 'a' }] }),
+      batch({ base: 6, records: [{ value: 'b' }], lastDelta: -4 })
+    ])
+    const decoded = decodeBatches(bytes, { offset: 5, committed: true, aborted: [] })
+    expect(decoded.next).to.equal(6)
+    expect(decoded.error).to.include({ kafkaCode: 2 })
+    expect(decoded.pieces.map((piece) => piece.records.count)).to.deep.equal([1])
+  })
+
   it('continues where a record says it ends, not where its known fields end', () => {
     const bytes = batch({ base: 0, records: [{ value: 'a' }] })
     const longer = Buffer.concat([bytes, Buffer.from([1, 2, 3])])
