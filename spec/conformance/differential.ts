@@ -1,11 +1,10 @@
 /** Random cases, here and on Kafka Streams' own test driver. Every difference that is not listed is shrunk and printed. */
-import { seededRandom } from '../../lib/time.ts'
 import { deliberate, THEIR_FAULTS } from '../interop/differences.ts'
 import { type Jvm, startJvm } from '../interop/jvm.ts'
 import { compare, messageOf, show } from './compare.ts'
 import { runCase } from './engines/driver.ts'
 import type { Case, CaseRecord } from './format.ts'
-import { type Generated, generate } from './generate.ts'
+import { draw, type Generated } from './generate.ts'
 import { shrink } from './shrink.ts'
 
 /** How one case went on both sides. */
@@ -53,7 +52,7 @@ export async function differential(count: number, seed: number, print: (line: st
   const seen = new Map<string, number>() // differences of one kind are shrunk a few times only
   try {
     for (let i = 0; i < count; i++) {
-      const drawn = generate(seededRandom((seed * 1_000_003 + i) >>> 0))
+      const drawn = draw(seed, i)
       const verdict = await judge(jvm, drawn)
       if (verdict.kind === 'deliberate') deliberates.set(verdict.name, (deliberates.get(verdict.name) ?? 0) + 1)
       else tally[verdict.kind]++

@@ -1,5 +1,5 @@
 /** Draws random cases: topologies that are well typed, inputs with disorder, nulls, late records, jumps of time and several keys. */
-import type { Random } from '../../lib/time.ts'
+import { type Random, seededRandom } from '../../lib/time.ts'
 import { has } from '../interop/differences.ts'
 import type { Any, CaseInput, Expression } from './format.ts'
 
@@ -28,6 +28,9 @@ export function generate(random: Random): Generated {
   const topology = draw.root()
   return { topology, inputs: draw.inputs(topology) }
 }
+
+/** Case number `index` of a seed. */
+export const draw = (seed: number, index: number): Generated => generate(seededRandom((seed * 1_000_003 + index) >>> 0))
 
 class Draw {
   readonly #random: Random

@@ -2,15 +2,19 @@
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { compare } from '../conformance/compare.ts'
+import { judge } from '../conformance/differential.ts'
 import { bufferedOrder } from '../conformance/engines/engine.ts'
 import { readCases } from '../conformance/format.ts'
+import { draw } from '../conformance/generate.ts'
 import { deliberate } from '../interop/differences.ts'
 import { type Jvm, startJvm } from '../interop/jvm.ts'
 
 const FOLDER = fileURLToPath(new URL('../cases/conformance', import.meta.url))
 const OWN = fileURLToPath(new URL('../cases/differential', import.meta.url))
 
-describe('The given cases on Kafka Streams', () => {
+const GENERATED = 200
+
+describe('Cases on Kafka Streams', () => {
   let jvm: Jvm | undefined
 
   before(async function () {
@@ -43,4 +47,17 @@ describe('The given cases on Kafka Streams', () => {
       expect(difference).to.equal(undefined)
     })
   }
+
+  const seed = Number(process.env.MILLRACE_SEED ?? Date.now() % 1_000_000_007)
+  it(`${GENERATED} random cases of seed ${seed} go there as here`, async function () {
+    this.timeout(240_000)
+    if (!jvm) return this.skip()
+    const different: string[] = []
+    for (let i = 0; i < GENERATED; i++) {
+      const drawn = draw(seed, i)
+      const verdict = await judge(jvm, drawn)
+      if (verdict.kind === 'different') different.push(`${verdict.text} ${JSON.stringify(drawn)}`)
+    }
+    expect(different, `npm run conformance -- --generate ${GENERATED} --seed ${seed}`).to.deep.equal([])
+  })
 })
