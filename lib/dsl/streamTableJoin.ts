@@ -29,10 +29,10 @@ export function joinTable<K, V, T, V2>(
   }
   const grace = graceOf(table, what, options)
   const part = settled(stream, options, what, left)
-  const store = table.materialise()
+  const view = table.view()
   const key = keySerde(table.part, undefined, what) as Serde<K>
   const name = grace === undefined ? options.name : stateName(part, what, options.name)
-  const stores = [store]
+  const stores = [...view.stores]
   if (grace !== undefined) {
     const buffer = `${name}-buffer`
     const value = bufferedSerde(valueSerde(part, undefined))
@@ -42,8 +42,8 @@ export function joinTable<K, V, T, V2>(
   }
   const node = step(part, what, { name, stores, keepsKey: true }, () =>
     grace === undefined
-      ? new StreamTableJoinOperator(store, key, left, joiner)
-      : new StreamTableGraceJoinOperator({ table: store, buffer: stores[1]! }, key, grace, left, joiner)
+      ? new StreamTableJoinOperator(view, key, left, joiner)
+      : new StreamTableGraceJoinOperator(view, `${name}-buffer`, key, grace, left, joiner)
   )
   graph.copartition(node, [part.node, table.part.node])
   return { ...part, node, anchor: options.name ?? part.anchor, value: options.result }

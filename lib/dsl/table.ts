@@ -4,7 +4,9 @@ import { TopologyError } from '../errors.ts'
 import { SelectKeyOperator } from '../operators/selectKey.ts'
 import { type GroupSelector, TableGroupByOperator } from '../operators/tableGroupBy.ts'
 import { TableRowsOperator } from '../operators/tableRows.ts'
+import { combination } from '../operators/tableTableJoin.ts'
 import { TableValuesOperator } from '../operators/tableValues.ts'
+import { joinedView, mappedView, storeView, type TableView } from '../operators/tableView.ts'
 import { ToStreamOperator } from '../operators/toStream.ts'
 import { VersionedTableOperator } from '../operators/versionedTable.ts'
 import { versionsSerde } from '../operators/versions.ts'
@@ -60,6 +62,8 @@ export class Table<K, V> {
   readonly tracks: () => boolean
   /** @internal For how long its rows know what they were before, ms; undefined = not at all. */
   readonly history: number | undefined
+  /** @internal Its rows as of now, without a store where they can be computed. */
+  view: () => TableView<V> = () => storeView(this.materialise())
 
   /** @internal @param trackOld left out where changes always say what was before: behind a store */
   constructor(
@@ -234,7 +238,12 @@ export class Table<K, V> {
     options: TableJoinOptions<NonNullable<R>>
   ): Table<K, NonNullable<R>> {
     const { part, materialise } = joinTables<K, V, V2, NonNullable<R>>(this, other, kind, joiner, options)
-    return new Table(part, materialise, materialise)
+    const table = new Table(part, materialise, materialise)
+    if (options.name === undefined) {
+      const combine = combination({ kind, joiner })
+      table.view = () => joinedView<NonNullable<R>>(this.view(), other.view(), combine)
+    }
+    return table
   }
 
   #values<V2>(
@@ -280,7 +289,9 @@ export class Table<K, V> {
       rows ??= keep(stateName(part, `${what}-rows`, undefined))
       return rows
     }
-    return new Table(part, materialise, track, () => tracked, history)
+    const table = new Table(part, materialise, track, () => tracked, history)
+    table.view = () => mappedView(this.view(), map)
+    return table
   }
 }
 

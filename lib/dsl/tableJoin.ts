@@ -3,7 +3,9 @@ import { TopologyError } from '../errors.ts'
 import type { SameCause } from '../operators/sameCause.ts'
 import { TableRowsOperator } from '../operators/tableRows.ts'
 import { type TableJoinPlan, TableTableJoinOperator } from '../operators/tableTableJoin.ts'
+import type { TableView } from '../operators/tableView.ts'
 import type { Serde } from '../record.ts'
+import { isWindowed } from '../serde/windowed.ts'
 import { callSite, deriveName } from '../topology/names.ts'
 import { keySerde, type Part, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
@@ -20,14 +22,21 @@ export interface TableParts<K, V> {
   readonly materialise: () => string
 }
 
+/** @internal A table whose rows can be seen without keeping them. */
+interface SeenTable<K, V> extends TableParts<K, V> {
+  readonly view: () => TableView<V>
+}
+
 /** @internal */
 export function joinTables<K, V, V2, R>(
-  { part: left, materialise: keepLeft }: TableParts<K, V>,
-  { part: right, materialise: keepRight }: TableParts<K, V2>,
+  leftTable: SeenTable<K, V>,
+  rightTable: SeenTable<K, V2>,
   kind: TableJoinPlan<K>['kind'],
   joiner: TableJoinPlan<K>['joiner'],
   options: TableJoinOptions<R>
 ): TableParts<K, R> {
+  const left = leftTable.part
+  const right = rightTable.part
   const { graph } = left
   if (right.graph !== graph) {
     throw new TopologyError(
@@ -35,13 +44,15 @@ export function joinTables<K, V, V2, R>(
     )
   }
   const key = keySerde(left, undefined, kind)
-  const stores = { left: keepLeft(), right: keepRight() }
+  const stores = { left: leftTable.materialise(), right: rightTable.materialise() }
+  const views = isWindowed(key as Serde<unknown>) ? undefined : { left: leftTable.view(), right: rightTable.view() }
   const name = options.name ?? deriveName(left.anchor, kind, (n) => graph.hasName(n))
   // A table's rows come out of the node that has the name of their store: only behind it do changes say what was before.
   const common = graph.upstream(stores.left).some((node) => graph.upstream(stores.right).includes(node))
   const causes = common ? new WeakMap<object, SameCause>() : undefined
-  const plan: TableJoinPlan<K> = { key, kind, ...stores, joiner, causes }
-  const used = [...new Set([stores.left, stores.right])]
+  const values = { left: valueSerde(left, undefined), right: valueSerde(right, undefined) }
+  const plan = { key, kind, ...stores, views, values, joiner, causes } as TableJoinPlan<K>
+  const used = [...new Set([stores.left, stores.right, ...(views?.left.stores ?? []), ...(views?.right.stores ?? [])])]
   for (const side of ['left', 'right'] as const) {
     graph.addProcessor({
       name: `${name}-${side}-side`,

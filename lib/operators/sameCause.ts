@@ -1,4 +1,5 @@
 /** Tells the sides of a table join that one record has changed both: A.join(B).join(B), where B reaches the second join on two ways. */
+import type { Serde } from '../record.ts'
 import type { RecordContext } from '../topology/node.ts'
 
 /**
@@ -6,11 +7,16 @@ import type { RecordContext } from '../topology/node.ts'
  * way comes right after the first; at a flush (no record is in hand) the same holds for a row.
  */
 export class SameCause {
+  readonly #values: { readonly left: Serde<unknown>; readonly right: Serde<unknown> }
   #source: RecordContext | undefined
   #id: string | undefined
   #left = false
   #old: unknown
   #result: { left: unknown; right: unknown; timestamp: number } | undefined
+
+  constructor(values: { readonly left: Serde<unknown>; readonly right: Serde<unknown> }) {
+    this.#values = values
+  }
 
   /**
    * A change has come.
@@ -40,7 +46,8 @@ export class SameCause {
     const right = isLeft ? other : value
     const last = this.#result
     if (last && id === this.#id && equal(source, this.#source)) {
-      if (last.left === left && last.right === right && last.timestamp === timestamp) return true
+      const { left: l, right: r } = this.#values
+      if (last.timestamp === timestamp && same(l, last.left, left) && same(r, last.right, right)) return true
     }
     this.#result = { left, right, timestamp }
     return false
@@ -49,3 +56,7 @@ export class SameCause {
 
 const equal = (a: RecordContext | undefined, b: RecordContext | undefined): boolean =>
   a === b || (a?.offset === b?.offset && a?.partition === b?.partition && a?.topic === b?.topic)
+
+/** Values that are computed twice are two objects: then their bytes decide. */
+const same = (serde: Serde<unknown>, a: unknown, b: unknown): boolean =>
+  a === b || (typeof a === 'object' && a !== null && b !== null && serde.encode(a).equals(serde.encode(b)))

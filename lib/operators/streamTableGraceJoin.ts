@@ -2,19 +2,15 @@
 import { type Headers, type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import { windowId, windowStart } from '../store/bytes.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
-import type { MaybePromise, Row, RowStore, TaskStore } from '../store/port.ts'
+import type { MaybePromise, Row, TaskStore } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
 import { present } from './aggregate.ts'
 import type { Buffered } from './bufferedSerde.ts'
-import { valueAt } from './latest.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 import type { StreamTableJoiner } from './streamTableJoin.ts'
+import type { TableView, ViewReader } from './tableView.ts'
 import { TimeQueue } from './timeQueue.ts'
-
-export interface GraceStores {
-  readonly table: string
-  readonly buffer: string
-}
+import type { Version } from './versions.ts'
 
 const TIME = 8 // characters of a buffered row's id: time(8) ‖ key ‖ number(4)
 const NUMBER = 4
@@ -27,12 +23,13 @@ const NUMBER = 4
  * t.stream(flights).join(t.table(airports, { versioned: '7d' }), (flight, airport) => ({ ...flight, state: airport.state }), { grace: '1h', name: 'flights-in-states' })
  */
 export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
-  readonly #stores: GraceStores
+  readonly #view: TableView<T>
+  readonly #name: string
   readonly #grace: number
   readonly #left: boolean
   readonly #joiner: StreamTableJoiner<K, V, T | null, V2>
   readonly #ids: RowIds<K>
-  #table!: RowStore<unknown>
+  #table!: ViewReader<T>
   #buffer!: CachedRowStore<Buffered<V>>
   #waiting!: TimeQueue
   #context!: OperatorContext
@@ -40,13 +37,15 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
   #number = 0 // of the next buffered record, which tells those of one key and time apart
 
   constructor(
-    stores: GraceStores,
+    view: TableView<T>,
+    buffer: string,
     key: Serde<K>,
     grace: number,
     left: boolean,
     joiner: StreamTableJoiner<K, V, T | null, V2>
   ) {
-    this.#stores = stores
+    this.#view = view
+    this.#name = buffer
     this.#ids = new RowIds(key)
     this.#grace = grace
     this.#left = left
@@ -55,8 +54,8 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
 
   init(context: OperatorContext): void {
     this.#context = context
-    this.#table = context.store(this.#stores.table) as RowStore<unknown>
-    this.#buffer = context.store(this.#stores.buffer) as TaskStore as CachedRowStore<Buffered<V>>
+    this.#table = this.#view.open((name) => context.store(name))
+    this.#buffer = context.store(this.#name) as TaskStore as CachedRowStore<Buffered<V>>
     this.#waiting = new TimeQueue(this.#buffer, '', undefined)
     this.#time = context.saved('time') ?? -1
     this.#number = context.saved('number') ?? 0
@@ -64,7 +63,7 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
     const ids = this.#ids.ofRows(set, from, to, key)
-    if (ids) return this.#table.prefetch(present(ids))
+    if (ids) return this.#table.prefetch([...present(ids)])
   }
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
@@ -119,12 +118,11 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
   }
 
   #join(record: StreamRecord<K, V>, id: string): MaybePromise<void> {
-    const row = this.#table.row(id)
+    const row = this.#table.read(id, record, record.timestamp)
     return row instanceof Promise ? row.then((r) => this.#apply(r, record)) : this.#apply(row, record)
   }
 
-  #apply(row: Row<unknown>, record: StreamRecord<K, V>): MaybePromise<void> {
-    const value = valueAt<T>(this.#table, row, record.timestamp)
+  #apply({ value }: Version<T>, record: StreamRecord<K, V>): MaybePromise<void> {
     if (value !== null || this.#left) return this.#forward(record, value)
   }
 

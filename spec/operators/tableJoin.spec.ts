@@ -110,6 +110,47 @@ describe('table-table joins', () => {
     ])
   })
 
+  it('see computed tables as fresh as what they are computed from: no result of new and old, and each once', async () => {
+    for (const cache of [false, true]) {
+      const t = topology()
+      const table = t.table(a)
+      const wrap = (mark: string): Table<string, { v: string }> => table.mapValues((v) => ({ v: mark + v }))
+      const pairs = wrap('l').leftJoin(wrap('r'), (l, r) => `${l.v}-${r?.v}`, { value: string() })
+      pairs.toStream().to(out)
+      const d = await drive(t, { cache })
+      for (const [value, timestamp] of [
+        ['1', 1],
+        ['2', 2],
+        [null, 3]
+      ] as const) {
+        await d.send(a, 'k', value, { timestamp })
+        await d.commit()
+      }
+      expect(rows(d), `cache ${cache}`).to.deep.equal([
+        ['k', 'l1-r1', 1],
+        ['k', 'l2-r2', 2],
+        ['k', null, 3]
+      ])
+    }
+  })
+
+  it('are seen by a stream of one of their tables with that very change, without rows of their own', async () => {
+    const t = topology()
+    const table = t.table(a)
+    table
+      .toStream()
+      .join(
+        table.join(t.table(b), dash).filter((v) => v !== 'no'),
+        (own, pair) => `${own}:${pair}`
+      )
+      .to(out, { value: string() })
+    expect(t.build('x').internalTopics.changelogs.map((c) => c.store.name)).to.deep.equal(['a-table', 'b-table'])
+    const d = await drive(t, { cache: false })
+    await d.send(b, 'k', 'B', { timestamp: 1 })
+    await d.send(a, 'k', 'A', { timestamp: 2 })
+    expect(rows(d)).to.deep.equal([['k', 'A:A-B', 2]])
+  })
+
   it('equal a model without a cache, and end equal with one: any kind, disorder, restarts', async () => {
     const random = seededRandom(11)
     const whole = (n: number): number => Math.floor(random() * n)
