@@ -10,11 +10,11 @@ import { Cluster, type Outcome } from './cluster.ts'
 const ONE = process.env.SIMULATION_SEED
 const SEEDS = ONE ? [Number(ONE)] : Array.from({ length: Number(process.env.SIMULATION_SEEDS ?? 16) }, (_, i) => i + 1)
 /** Storms that rage at the same time: they mostly wait. */
-const WIDTH = 4
+const WIDTH = 5
 
 for (const guarantee of ['exactly-once', 'at-least-once'] as const) {
   describe(`a job in a storm, ${guarantee}`, function () {
-    this.timeout(120_000)
+    this.timeout(240_000)
 
     it(`comes out right for ${SEEDS.length} seeds`, async () => {
       const left = [...SEEDS]
