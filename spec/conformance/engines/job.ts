@@ -153,6 +153,8 @@ class Job {
       for (const sub of this.#built.subtopologies) {
         if (!sub.nodes.some((node) => node.name.includes(part.id))) continue
         for (const topic of sub.sourceTopics) {
+          // Topics of global tables belong to no task: nothing is committed for them.
+          if (hasGlobal(part.c.topology, topic.slice(part.id.length))) continue
           for (let partition = 0; partition < resolved.partitions(topic); partition++)
             part.tps.push({ topic, partition })
         }
@@ -175,7 +177,8 @@ class Job {
       supervise: { rules: [on(isOfTheCase).stop()], onEscalate: 'stop-task' }
     })
     this.#app = await runtime.run({ signals: false })
-    this.#app.on('task.failed', ({ task, error }) => {
+    this.#app.on('task.failed', ({ task, error, directive }) => {
+      this.#options.log?.(`task ${task} failed (${directive}): ${error.message}`)
       const sub = this.#built.subtopologies[Number(task.split('_')[0])]!
       for (const part of this.#parts) {
         if (sub.nodes.some((node) => node.name.includes(part.id))) part.error ??= new Error(error.message)
@@ -270,23 +273,24 @@ class Job {
    */
   async #settle(): Promise<void> {
     const { transport } = this.#options
-    let open = ''
-    await until(
+    let open: string[] = []
+    const settled = until(
       async () => {
         if (this.#clock) this.#nudge()
-        const tps = this.#alive.flatMap((part) =>
-          part.tps.filter((tp) => !hasGlobal(part.c.topology, tp.topic.slice(part.id.length)))
-        )
+        const tps = this.#alive.flatMap((part) => part.tps)
         const committed = await transport.committed(this.#id, tps)
         const ends = await transport.offsets(tps, 'hw')
-        open = [...ends]
-          .filter(([tp, end]) => end > 0 && (committed.get(tp)?.offset ?? 0) < end)
-          .map(([tp]) => tp)
-          .join(', ')
-        return open === ''
+        open = [...ends].filter(([tp, end]) => end > 0 && (committed.get(tp)?.offset ?? 0) < end).map(([tp]) => tp)
+        return open.length === 0
       },
-      { what: () => `${open} is processed to its end`, timeoutMs: 60_000, everyMs: 3 }
+      { what: () => `${open.join(', ')} is processed to its end`, timeoutMs: 30_000, everyMs: 3 }
     )
+    // Whoever is stuck fails; the others go on.
+    await settled.catch((error) => {
+      for (const part of this.#alive) {
+        if (part.tps.some(({ topic, partition }) => open.includes(tpKey(topic, partition)))) part.error = error
+      }
+    })
     if (this.#paused) this.#nudge()
   }
 
@@ -334,7 +338,7 @@ const withoutCaches = (built: BuiltTopology): BuiltTopology => ({
   }))
 })
 
-/** Topics of global tables belong to no task: nothing is committed for them. */
+/** Whether the topic is that of a global table. */
 function hasGlobal(node: Any, topic: string): boolean {
   if (typeof node !== 'object' || node === null) return false
   if (node.op === 'globalTable') return node.topic === topic
