@@ -21,6 +21,8 @@ export interface JoinSpan {
 interface JoinFacts<K> {
   readonly key: Serde<K>
   readonly span: JoinSpan
+  readonly left: string
+  readonly right: string
   readonly pending: string | undefined
   readonly optional: { readonly left: boolean; readonly right: boolean }
   // biome-ignore lint/suspicious/noExplicitAny: typed by the builder
@@ -87,6 +89,8 @@ export class StreamJoinState<K> {
 
   /** The first time that a look into this side's store sees. */
   oldest(left: boolean): number {
+    // One store for both: the record in hand has moved its time already, and still finds what is a whole window away.
+    if (this.#facts.left === this.#facts.right) return this.#stored.right - this.#retention
     return (left ? this.#stored.left : this.#stored.right) - this.#retention + 1
   }
 

@@ -181,6 +181,26 @@ describe('stream-stream joins', () => {
     expect(rows(d).map((row) => row[1])).to.deep.equal(['A-A', 'B-A', 'A-B', 'B-B', 'C-B', 'B-C', 'C-C'])
   })
 
+  it('join a stream with itself to the ends of the window, and late records with nothing, restarted or not', async () => {
+    for (const restarts of [false, true]) {
+      const t = topology()
+      const stream = t.stream(left)
+      const within = { before: 0, after: 10 }
+      stream.join(stream, dash, { within, name: 'pairs' }).to(out, { value: serdes.value as never })
+      const d = await drive(t)
+      for (const [value, time] of [
+        ['A', 0],
+        ['B', 10],
+        ['C', 100],
+        ['late', 5]
+      ] as const) {
+        await l(d, value, time)
+        if (restarts) await d.restart()
+      }
+      expect(rows(d).map((row) => row[1])).to.deep.equal(['A-A', 'A-B', 'B-B', 'C-C'])
+    }
+  })
+
   it('go on after a restart: rows, waiting records and stream time are those of before', async () => {
     const d = await joined('outerJoin', { before: 10, after: 10, grace: 5 })
     await l(d, 'A', 100)
