@@ -230,6 +230,13 @@ export class Table<K, V> {
     return new Table(part, materialise, materialise)
   }
 
+  /** Sessions of a key share a row; a join looks for each by its own key. */
+  #byRow(): Table<K, V> {
+    const { graph, value } = this.part
+    if (graph.storeSpec(this.materialise())?.kind !== 'session') return this
+    return this.#values('sessions', {}, value, (row) => row)
+  }
+
   #join<V2, R>(
     other: Table<K, V2>,
     kind: 'join' | 'leftJoin' | 'outerJoin',
@@ -237,7 +244,13 @@ export class Table<K, V> {
     joiner: (left: any, right: any, key: K) => R,
     options: TableJoinOptions<NonNullable<R>>
   ): Table<K, NonNullable<R>> {
-    const { part, materialise } = joinTables<K, V, V2, NonNullable<R>>(this, other, kind, joiner, options)
+    const { part, materialise } = joinTables<K, V, V2, NonNullable<R>>(
+      this.#byRow(),
+      other.#byRow(),
+      kind,
+      joiner,
+      options
+    )
     const table = new Table(part, materialise, materialise)
     if (options.name === undefined) {
       const combine = combination({ kind, joiner })

@@ -148,6 +148,10 @@ export class Topology implements Buildable {
     return [...new Set([name, ...node.parents.flatMap((parent) => this.upstream(parent))])]
   }
 
+  storeSpec(name: string): StoreSpec | undefined {
+    return this.#stores.get(name)?.it
+  }
+
   hasName(name: string): boolean {
     return this.#nodes.has(name) || this.#stores.has(name) || this.#repartitions.has(`${name}-repartition`)
   }

@@ -1,7 +1,7 @@
 /** Joins of two tables: caches, chains over one table, restarts, a naive model. */
 import { expect } from 'chai'
-import { type Table, topic, topology } from '../../lib/dsl/index.ts'
-import { nullable, string } from '../../lib/serde/index.ts'
+import { session, type Table, topic, topology, tumbling } from '../../lib/dsl/index.ts'
+import { long, nullable, string } from '../../lib/serde/index.ts'
 import { type Driver, drive } from '../../lib/testing/drive.ts'
 import { seededRandom } from '../../lib/time.ts'
 
@@ -130,6 +130,35 @@ describe('table-table joins', () => {
         ['k', 'l1-r1', 1],
         ['k', 'l2-r2', 2],
         ['k', null, 3]
+      ])
+    }
+  })
+
+  it('join tables of windows and of sessions', async () => {
+    for (const cache of [false, true]) {
+      const t = topology()
+      const grouped = t.stream(a).groupByKey()
+      const text = { key: string(), value: nullable(string()) }
+      const pair = (l: number, r: number): string => `${l}/${r}`
+      for (const [name, windowed] of [
+        ['tumbling', grouped.windowedBy(tumbling(10))],
+        ['session', grouped.windowedBy(session(10))]
+      ] as const) {
+        const twice = windowed.count({ name: `${name}-2` }).mapValues((n) => n * 2, { value: long() })
+        windowed
+          .count({ name })
+          .join(twice, pair)
+          .toStream((r) => `${name} ${r.key.key} ${r.key.start}`, { key: string() })
+          .to(out, { value: text.value })
+      }
+      const d = await drive(t, { cache })
+      await d.send(a, 'k', 'v', { timestamp: 1 })
+      await d.send(a, 'k', 'v', { timestamp: 3 })
+      await d.commit()
+      const last = new Map(rows(d).map(([key, value]) => [key, value]))
+      expect([...last].filter(([, value]) => value !== null)).to.have.deep.members([
+        ['tumbling k 0', '2/4'],
+        ['session k 1', '2/4']
       ])
     }
   })
