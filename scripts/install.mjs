@@ -11,12 +11,14 @@ export function ensureInstalled() {
   if (existsSync(mark) && statSync(mark).mtimeMs >= statSync(`${root}package-lock.json`).mtimeMs - 60_000) return
   console.error('Installing dependencies (npm ci) …')
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-  const done = spawnSync(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-    shell: process.platform === 'win32'
-  })
-  if (done.status !== 0) {
+  const run = (...args) =>
+    spawnSync(npm, [...args, '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: root,
+      stdio: ['ignore', 2, 2],
+      shell: process.platform === 'win32'
+    }).status === 0
+  // A registry mirror may not have every platform's optional package that the lock names; `install` does without them.
+  if (!run('ci') && !run('install', '--no-save')) {
     console.error(
       'The dependencies could not be installed. Check the network and the registry setting, then run `npm ci`.'
     )
