@@ -188,8 +188,8 @@ class Job {
       isolation: 'committed',
       lane: 'restore',
       maxWaitMs: 20,
-      onError: (error) => {
-        throw error
+      onError: (error, tp) => {
+        for (const part of this.#parts) if (!tp || tp.topic === part.builder.out) part.error ??= error
       }
     })
     for (const part of this.#parts) for (const tp of part.outTps) this.#read(part, tp)
@@ -306,7 +306,8 @@ class Job {
   async #collect(): Promise<void> {
     const tps = this.#alive.flatMap((part) => part.outTps)
     const ends = await this.#options.transport.offsets(tps, 'lso')
-    await until(() => [...ends].every(([tp, end]) => (this.#next.get(tp) ?? 0) >= end), {
+    const failed = (tp: string): boolean => this.#parts.some((part) => part.error && tp === tpKey(part.builder.out, 0))
+    await until(() => [...ends].every(([tp, end]) => (this.#next.get(tp) ?? 0) >= end || failed(tp)), {
       what: 'the outputs are read',
       timeoutMs: 30_000,
       everyMs: 3
