@@ -1,6 +1,6 @@
 /** Rows of a key-value store that live for a time: they leave when stream time has passed their own time by it. */
 import { NO_HEADERS, type Serde } from '../record.ts'
-import { windowId } from '../store/bytes.ts'
+import { windowId, windowStart } from '../store/bytes.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import type { RowLife } from '../store/keyValue.ts'
 import { expiryName, type MaybePromise, type Row, type RowStore } from '../store/port.ts'
@@ -103,15 +103,17 @@ export class Expiry<V> implements RowLife {
       this.#queue.shift()
       this.#marks.set(this.#marks.known(id, true), null, this.#time, NO_HEADERS)
       const row = this.#rows.row(id.slice(MARK_KEY_AT))
-      const looked = row instanceof Promise ? row.then((r) => this.#look(r)) : this.#look(row)
+      const looked = row instanceof Promise ? row.then((r) => this.#look(r, id)) : this.#look(row, id)
       if (looked !== undefined) return looked.then(() => this.#sweep(left - 1))
     }
   }
 
-  #look(row: Row<V>): MaybePromise<void> {
+  /** A row that was renewed leaves in its turn, even if that has come too: rows leave in the order of their ends. */
+  #look(row: Row<V>, mark: string): MaybePromise<void> {
     if (row.value === null) return
-    if (this.over(row.timestamp)) return this.remove(row)
-    this.#mark(row.id, row.timestamp + this.#ttl)
+    const end = row.timestamp + this.#ttl
+    if (end > windowStart(mark)) return this.#mark(row.id, end)
+    return this.remove(row)
   }
 
   #mark(key: string, time: number): void {

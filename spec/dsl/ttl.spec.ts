@@ -160,6 +160,13 @@ describe('ttl', () => {
     fc.constantFrom('', '', '', 'commit', 'restart')
   )
 
+  const RENEWED: Op[] = [
+    ['a', 1, 0, ''],
+    ['a', 1, 1, ''],
+    ['b', 1, 0, ''],
+    ['a', 1, 11, '']
+  ]
+
   /** What lives, by a naive model: every row looked at for every record. */
   class Model {
     readonly rows = new Map<string, [value: number, time: number]>()
@@ -229,7 +236,11 @@ describe('ttl', () => {
           expect((await storedRows(d))[0]).to.equal(model.rows.size)
           await d.close()
         }),
-        { numRuns: 150 }
+        {
+          numRuns: 150,
+          // A renewed row left with its old mark, before another whose end was earlier.
+          examples: what === 'an aggregation' ? [[RENEWED, false]] : []
+        }
       )
     })
   }
