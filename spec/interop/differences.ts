@@ -58,6 +58,40 @@ export const DIFFERENCES: readonly Deliberate[] = [
     covers: ({ topology }) => has(topology, joinsComputed)
   },
   {
+    name: 'deletions of rows that never were, behind a join with a filtered table',
+    reason:
+      'Whether Kafka Streams tells of a row that a filter has never passed hangs on who behind it asks for old values. Rows that are kept for our joins know what was there. Only such deletions differ.',
+    covers: ({ topology }, ours, theirs) =>
+      has(topology, (e) => (e.op === 'join' || e.op === 'foreignKeyJoin') && has(e, isFilter)) &&
+      sameButDeletions(ours.flat(), theirs.flat())
+  },
+  {
+    name: 'deletions of rows that never were, behind a filtered aggregate',
+    reason:
+      'The first change of an aggregate has its initial value as what was before in Kafka Streams: a filter that would have passed that value says that the row is gone. Ours has no old value there.',
+    covers: ({ topology }, ours, theirs) =>
+      has(topology, (e) => isFilter(e) && has(e, (inner) => inner.op === 'count' || inner.op === 'sum')) &&
+      within(ours.flat(), theirs.flat()) &&
+      sameButDeletions(ours.flat(), theirs.flat())
+  },
+  {
+    name: 'null keys end at repartition()',
+    reason:
+      'Kafka Streams lets null keys through any repartition topic with a left or outer join behind it; ours through the topic that the join makes for itself, while repartition() always drops them.',
+    covers: ({ topology }, ours, theirs) =>
+      has(topology, (e) => e.op === 'join' && e.how !== 'inner' && has(e, (inner) => inner.op === 'repartition')) &&
+      within(ours.flat(), theirs.flat()) &&
+      theirs.flat().some((r) => r.key === null)
+  },
+  {
+    name: 'dropped records move the time of a join with grace',
+    reason:
+      'The buffer of such a join in Kafka Streams has a time of its own that only buffered records move; ours is the stream time of the operator, as everywhere.',
+    covers: ({ topology, inputs }) =>
+      has(topology, (e) => e.op === 'join' && e.graceMs !== undefined) &&
+      inputs.some(({ key, value }) => key === null || value === null)
+  },
+  {
     name: 'a filter of joined tables passes deletions of rows that it never had',
     reason:
       'Kafka Streams works out the old result of a table join from the old rows; we do so only where the results are kept, so a filter behind a join cannot tell and passes the deletion on, ' +
@@ -104,6 +138,8 @@ const holdsFiltered = (e: Any): boolean => {
   const below = (n: Any): boolean => n.op === 'filter' || n.op === 'filterNot' || (n.op === 'mapValues' && below(n.in))
   return e.op === 'suppress' && below(e.in)
 }
+
+const isFilter = (e: Any): boolean => e.op === 'filter' || e.op === 'filterNot'
 
 const joinsComputed = (e: Any): boolean =>
   e.op === 'join' &&
