@@ -15,6 +15,8 @@ const EXPRESS_WAIT_MS = 50
 const TURN_MS = 15
 const BASE_BACKOFF_MS = 20
 const MAX_BACKOFF_MS = 1_000
+/** Bytes of an answer that may be kept alive for each byte that is wanted. */
+const PINS_AT_MOST = 4
 const NOTHING = new RecordSet(Buffer.alloc(0), 0)
 
 type PartitionAnswer = ApiMap['Fetch']['response']['topics'][number]['partitions'][number]
@@ -213,7 +215,7 @@ export class FetchReader implements Reader {
   #deliver(s: Subscription, answer: PartitionAnswer): void {
     const lso = answer.lastStableOffset < 0 ? answer.highWatermark : answer.lastStableOffset // -1 when uncommitted is read
     const hw = answer.highWatermark
-    const bytes = answer.records
+    const bytes = own(answer.records)
     if (bytes.length === 0) {
       // Where the log ends is news by itself: a restore that has nothing left to read is done.
       if (hw !== s.hw || lso !== s.lso) this.#sink(s, NOTHING, s.offset, lso, hw, 0)
@@ -370,6 +372,13 @@ export class FetchReader implements Reader {
     return broker
   }
 }
+
+/**
+ * A share of an answer keeps the whole answer alive. One slow partition beside many fast ones would pin far more than its queue's
+ * bound counts, so a small share is copied out.
+ */
+const own = (records: Buffer): Buffer =>
+  records.length * PINS_AT_MOST < records.buffer.byteLength ? Buffer.copyBytesFrom(records) : records
 
 const details = (s: Subscription): Record<string, unknown> => ({
   topic: s.topic,

@@ -120,6 +120,20 @@ describe('reader', () => {
     await b.reader.close()
   })
 
+  it('keeps no large answer alive for a partition that has a small share in it', async () => {
+    const b = new Bench()
+    const p0 = collect()
+    b.reader.add(tp(0), 0, p0.sink)
+    await settle()
+    const answer = Buffer.alloc(1 << 20)
+    const share = data(0, -1, 'a', 'b')
+    share.copy(answer)
+    await b.parked[0]!.answer({ partition: 0, records: answer.subarray(0, share.length) })
+    expect(p0.seen()).to.deep.equal(['0=a', '1=b'])
+    expect(p0.batches[0]!.records.bytes.buffer.byteLength).to.be.below(16_384)
+    await b.reader.close()
+  })
+
   it('tells where the log ends even when there is nothing to read, but once', async () => {
     const b = new Bench()
     const p0 = collect()
