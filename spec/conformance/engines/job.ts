@@ -137,8 +137,10 @@ class Job {
     this.#built = built(this.#id)
     const outs = this.#parts.map((part) => part.builder.out)
     const specs = [...topics, ...outs.map((out) => [out, 1] as const)]
+    // The cases' event times lie in 1970: a broker would delete the records at its next look, half a minute after its start.
+    const config = { 'retention.ms': '-1' }
     await this.#options.transport.admin.create(
-      specs.map(([topic, partitions]) => ({ topic, partitions, replication: -1, config: {} }))
+      specs.map(([topic, partitions]) => ({ topic, partitions, replication: -1, config }))
     )
     this.#name(topics)
     this.#topology = { build: built }
