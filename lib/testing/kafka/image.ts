@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { ProvisionError } from '../../errors.ts'
 import { systemClock } from '../../time.ts'
@@ -152,6 +152,9 @@ async function javaHome(java: string, signal?: AbortSignal): Promise<string> {
   return realpath(/java\.home = (.+)/.exec(stderr)![1]!.trim())
 }
 
+/** Older parts of the C library: what jars bring along (zstd, snappy, lz4) was linked to them. */
+const BESIDE_LIBC = ['libpthread.so.0', 'libdl.so.2', 'librt.so.1', 'libm.so.6']
+
 /** The loader and the shared libraries that Java's server VM and the shell link to. */
 async function libraries(home: string): Promise<string[]> {
   const parts = ['libjava', 'libnet', 'libnio', 'libzip', 'libmanagement', 'libmanagement_ext', 'server/libjvm']
@@ -160,8 +163,11 @@ async function libraries(home: string): Promise<string[]> {
     'ldd',
     linked.filter((path) => existsSync(path))
   )
-  const found = stdout.matchAll(/(?:=> |^\t)(\/\S+)/gm)
-  return [...new Set([...found].map((match) => match[1]!))].filter((path) => !path.startsWith(home)).sort()
+  const found = [...stdout.matchAll(/(?:=> |^\t)(\/\S+)/gm)].map((match) => match[1]!)
+  const libc = found.find((path) => path.endsWith('/libc.so.6'))
+  const beside =
+    libc === undefined ? [] : BESIDE_LIBC.map((name) => join(dirname(libc), name)).filter((path) => existsSync(path))
+  return [...new Set([...found, ...beside])].filter((path) => !path.startsWith(home)).sort()
 }
 
 async function importTree(engine: Engine, name: string, home: string, files: string[]): Promise<void> {
