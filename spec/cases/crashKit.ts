@@ -226,8 +226,11 @@ export class Job {
       }
       next = batch.next
     })
-    await until(() => next >= end, { what: `${tp.topic} is read to ${end}` })
+    await until(() => next >= end || this.#errors.length > 0, {
+      what: () => `${tp.topic} is read from ${next} to ${end}`
+    })
     await reader.close()
+    if (this.#errors.length > 0) throw this.#errors[0]
     return seen
   }
 

@@ -47,12 +47,12 @@ export class BrokerNode implements KafkaNode {
     return this.watchdog.end('KILL')
   }
 
-  async pause(): Promise<void> {
-    this.watchdog.signal('STOP')
+  pause(): Promise<void> {
+    return this.watchdog.signal('STOP')
   }
 
-  async resume(): Promise<void> {
-    this.watchdog.signal('CONT')
+  resume(): Promise<void> {
+    return this.watchdog.signal('CONT')
   }
 
   async restart(): Promise<void> {

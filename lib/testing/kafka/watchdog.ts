@@ -33,7 +33,7 @@ runner=
 while read -r order name pid; do
   case $order in
     start) run "$@" & runner=$! ;;
-    signal) kill -"$name" "$pid" ;;
+    signal) kill -"$name" "$pid"; echo "watchdog: sent $pid" ;;
   esac
 done
 if [ -n "$runner" ]; then kill -TERM "$runner"; fi
@@ -70,6 +70,7 @@ export class Watchdog {
   #pid: number | undefined // while the command runs
   #run = deferred<number | null>() // of the latest start
   #started: Deferred<void> | undefined
+  #sending: Deferred<void>[] = [] // signals ordered and not yet reported, in order
   #closed: Promise<void> | undefined
 
   constructor(line: WatchdogLine, onLine: (line: string) => void) {
@@ -97,16 +98,22 @@ export class Watchdog {
     })
   }
 
-  /** Sends a signal to the command; does nothing when it has ended. */
-  signal(name: 'KILL' | 'TERM' | 'STOP' | 'CONT'): void {
-    if (this.#pid !== undefined) this.#line.send(`signal ${name} ${this.#pid}`)
+  /** Sends a signal to the command, and resolves when it was sent; does nothing when the command has ended. */
+  signal(name: 'KILL' | 'TERM' | 'STOP' | 'CONT'): Promise<void> {
+    if (this.#pid === undefined) return Promise.resolve()
+    const sent = deferred<void>()
+    this.#sending.push(sent)
+    return this.#holding(() => {
+      this.#line.send(`signal ${name} ${this.#pid}`)
+      return sent.promise
+    })
   }
 
   /** Sends a signal that ends the command, and waits for the end. */
   async end(name: 'KILL' | 'TERM'): Promise<void> {
     if (this.#pid === undefined) return
     await this.#holding(async () => {
-      this.signal(name)
+      await this.signal(name)
       await this.exited
     })
   }
@@ -118,10 +125,12 @@ export class Watchdog {
 
   /** Takes a line of output: the shell's own reports, or the command's words. */
   heard(text: string): void {
-    const report = /^watchdog: (pid|ended) (\d+)$/.exec(text)
+    const report = /^watchdog: (pid|sent|ended) (\d+)$/.exec(text)
     if (report?.[1] === 'pid') {
       this.#pid = Number(report[2])
       this.#started?.resolve()
+    } else if (report?.[1] === 'sent') {
+      this.#sending.shift()?.resolve()
     } else if (report) {
       this.#pid = undefined
       this.#run.resolve(Number(report[2]))
@@ -136,6 +145,7 @@ export class Watchdog {
     this.#started?.promise.catch(() => {})
     this.#started?.reject(error ?? new Error('The watchdog shell ended'))
     this.#run.resolve(null)
+    for (const sent of this.#sending.splice(0)) sent.resolve()
   }
 
   async #holding<T>(work: () => Promise<T>): Promise<T> {

@@ -50,7 +50,7 @@ describe('watchdog', () => {
     const watchdog = localWatchdog('sleep', ['1000'], { folder, onLine: () => {} })
     await watchdog.start()
     const pid = watchdog.pid!
-    watchdog.signal('STOP')
+    await watchdog.signal('STOP')
     await watchdog.close()
     expect(alive(pid)).to.equal(false)
     expect(existsSync(folder)).to.equal(false)
