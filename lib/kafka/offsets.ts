@@ -8,8 +8,8 @@ import { Code, faultOf, kafkaError } from './protocol/errors.ts'
 import { retry } from './retry.ts'
 
 const PATIENCE_MS = 30_000
-/** A transaction that holds offsets back ends by itself after its time-out, which a broker caps; most last milliseconds. */
-const STABLE_PATIENCE_MS = 90_000
+/** Transactions that hold offsets back last milliseconds once their producer was fenced; what lasts longer, `clearOffsets` is for. */
+const STABLE_PATIENCE_MS = 20_000
 
 export type At = 'start' | 'lso' | 'hw' | { timestamp: number }
 

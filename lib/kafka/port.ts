@@ -162,6 +162,11 @@ export interface TxnProducer extends Producer {
   commit(): Promise<void>
   /** Allowed until commit was tried. Drops what is not sent. */
   abort(): Promise<void>
+  /**
+   * Takes away offsets that a predecessor's late request staged outside any transaction: until then the group's offsets are 'unstable'.
+   * Only before the first transaction of this producer.
+   */
+  clearOffsets(groupId: string): Promise<void>
 }
 
 export interface ProducerOptions {

@@ -187,6 +187,23 @@ class KafkaTxnProducer implements TxnProducer {
     })
   }
 
+  /**
+   * The race (KIP-890): a process dies, its TxnOffsetCommit still lies at the broker; the successor's InitProducerId ends the
+   * transaction with a marker; then the request is executed. Its offsets belong to no transaction and stay pending for ever. The marker
+   * of an empty transaction that names the group takes them away, since they are kept by producer id.
+   */
+  async clearOffsets(groupId: string): Promise<void> {
+    this.#added = true
+    const add = this.#call(
+      'AddOffsetsToTxn',
+      { ...this.#txn, groupId },
+      (a) => a.error,
+      'Adding offsets to transaction'
+    )
+    await this.#within(add)
+    await this.abort()
+  }
+
   async close(): Promise<void> {
     const closed = new StateError(`The transactional producer "${this.#id}" is closed: open a new one`)
     this.#sender.fail(closed)

@@ -116,16 +116,27 @@ class Task implements TaskRun {
       undo.push(() => producer.close())
       await this.#step('open:producer', signal)
 
-      const starts = await abortable(
-        startOffsets(env.transport, env.applicationId, plan.subtopology, plan.sources),
-        signal
-      )
+      const starts = await abortable(this.#starts(producer), signal)
       await this.#step('open:offsets', signal)
       this.#opened = { lock, state, producer, starts }
       this.#restored = false
     } catch (error) {
       for (const step of undo.reverse()) await step().catch(() => {})
       throw this.#asTaskError(error)
+    }
+  }
+
+  /** Offsets that stay unstable although our predecessor is settled were staged by a late request of its: they are cleared. */
+  async #starts(producer: Producer | TxnProducer): ReturnType<typeof startOffsets> {
+    const { transport, applicationId, logger } = this.#env
+    const { subtopology, sources } = this.plan
+    try {
+      return await startOffsets(transport, applicationId, subtopology, sources)
+    } catch (error) {
+      if (!(error instanceof TransportError && error.fault === 'unstable' && 'clearOffsets' in producer)) throw error
+      logger.warn({ task: this.plan.id }, 'Offsets of a dead transaction are in the way; they are cleared')
+      await producer.clearOffsets(applicationId)
+      return startOffsets(transport, applicationId, subtopology, sources)
     }
   }
 

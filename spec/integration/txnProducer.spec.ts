@@ -111,6 +111,20 @@ describe('transactional producer on a real broker', function () {
     await p.close()
   })
 
+  it('writes an abort marker of its own into the offsets of a group to clear them, and goes on', async () => {
+    const group = uniqueName('group')
+    const p = await open(uniqueName('txn'))
+    const [adds, ends] = [env.wire.count('AddOffsetsToTxn'), env.wire.count('EndTxn')]
+    await p.clearOffsets(group)
+    expect(env.wire.count('AddOffsetsToTxn') - adds).to.equal(1)
+    expect(env.wire.count('EndTxn') - ends).to.equal(1)
+    expect(p.inTransaction).to.equal(false)
+    await p.sendOffsets(NOBODY(group), [{ topic, partition: 0, offset: 10 }])
+    await p.commit()
+    expect(await committed(group)).to.equal(10)
+    await p.close()
+  })
+
   it('adds a group once per transaction, and new partitions in one request', async () => {
     const wide = await createTopic(env.cluster, 6)
     const group = uniqueName('group')

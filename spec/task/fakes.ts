@@ -116,6 +116,10 @@ export class FakeProducer implements TxnProducer {
     for (const writer of this.#writers.values()) if (writer.count > 0) writer.ackedNext = writer.count
   }
 
+  clearOffsets(): Promise<void> {
+    return Promise.resolve()
+  }
+
   async sendOffsets(meta: GroupMeta, offsets: Offset[]): Promise<void> {
     this.offsets.push({ meta, offsets })
     this.#call('sendOffsets')

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { topic, topology, tumbling } from '../../lib/dsl/index.ts'
 import { embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
+import { TransportError } from '../../lib/errors.ts'
 import type { Group, Offset, Transport } from '../../lib/kafka/port.ts'
 import { tpKey } from '../../lib/record.ts'
 import { json } from '../../lib/serde/index.ts'
@@ -126,6 +127,39 @@ describe('A task', () => {
   }
 
   const at = (name: string, offset: number) => () => (committed.get(tpKey(name, 0)) ?? -1) >= offset
+
+  it('clears offsets that a late request of its predecessor left pending for ever, and opens', async () => {
+    const [from, to] = [`${app}-from`, `${app}-to`]
+    await create(from, to)
+    const job = topology()
+    job.stream(topic(from, json<number>())).to(topic(to, json<number>()))
+    let cleared = 0
+    const unstable: Transport = {
+      reader: (options) => transport.reader(options),
+      group: (options, handler) => transport.group(options, handler),
+      producer: (options) => transport.producer(options),
+      offsets: (tps, place) => transport.offsets(tps, place),
+      admin: transport.admin,
+      close: () => transport.close(),
+      committed: (group, tps) =>
+        cleared > 0
+          ? transport.committed(group, tps)
+          : Promise.reject(new TransportError('A transaction is being settled', 'unstable', { kafkaCode: 88 })),
+      async txnProducer(id, options) {
+        const producer = await transport.txnProducer(id, options)
+        const clear = producer.clearOffsets.bind(producer)
+        producer.clearOffsets = (group) => {
+          cleared++
+          return clear(group)
+        }
+        return producer
+      }
+    }
+    await send(from, [['a', 1, 1]])
+    await life(taskOf(job, { transport: unstable }), () => committed.get(`${from}-0`) === 1)
+    expect(cleared).to.equal(1)
+    expect(warnings.join()).to.contain('dead transaction')
+  })
 
   it('starts where its source says when nothing is committed, and stays there', async () => {
     const [name, out] = [`${app}-in`, `${app}-out`]
