@@ -83,7 +83,8 @@ export function adminCases(side: Side): void {
     })
     await admin.alter(topic, { 'retention.ms': null })
     const settings = await admin.describe(topic)
-    expect(settings['retention.ms']).to.equal('604800000')
+    const untouched = await admin.describe(await side.topic(1))
+    expect(settings['retention.ms']).to.equal(untouched['retention.ms']).and.not.equal('1234567')
     expect(settings['delete.retention.ms']).to.equal('4321')
   })
 
