@@ -1,9 +1,9 @@
-/** Kafka Streams' own test driver as a child process: jars by Maven and our program compiled once, then a case a line. */
+/** Java programs of ours as child processes: Kafka's jars by Maven and the program compiled once, then a question and an answer a line. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -12,7 +12,7 @@ import type { Actual } from '../conformance/compare.ts'
 import type { Case } from '../conformance/format.ts'
 
 const run = promisify(execFile)
-const SOURCE = fileURLToPath(new URL('./CaseRunner.java', import.meta.url))
+const CASES = fileURLToPath(new URL('./CaseRunner.java', import.meta.url))
 
 const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -37,16 +37,26 @@ export interface Jvm {
   close(): Promise<void>
 }
 
+/** Starts Kafka Streams' own test driver: see `startJava`. */
+export async function startJvm(log: (line: string) => void): Promise<Jvm> {
+  const java = await startJava(CASES, log)
+  return {
+    run: ({ topology, inputs, advance }) => java.ask({ topology, inputs, ...(advance ? { advance } : {}) }),
+    close: () => java.close()
+  }
+}
+
 /**
- * Starts the JVM. The first call on a machine fetches the jars (half a minute) and compiles.
+ * Starts a Java program with the jars of Kafka Streams. The first call on a machine fetches them (half a minute) and compiles.
+ * @param source a file whose main class is named like it
  * @throws Error that names what is missing: Java 17, javac or Maven, and what it said
  */
-export async function startJvm(log: (line: string) => void): Promise<Jvm> {
+export async function startJava(source: string, log: (line: string) => void): Promise<JavaProcess> {
   const cache = join(cacheDir(), 'interop')
   await mkdir(cache, { recursive: true })
   const classPath = await jars(cache, log)
-  const classes = await compiled(cache, classPath, log)
-  return new JvmProcess(tool('java'), [classes, ...classPath].join(':'))
+  const classes = await compiled(source, cache, classPath, log)
+  return new JavaProcess(tool('java'), [classes, ...classPath].join(':'), basename(source, '.java'))
 }
 
 const tool = (name: string): string => (process.env.JAVA_HOME ? join(process.env.JAVA_HOME, 'bin', name) : name)
@@ -73,17 +83,22 @@ async function jars(cache: string, log: (line: string) => void): Promise<string[
   }
 }
 
-async function compiled(cache: string, classPath: string[], log: (line: string) => void): Promise<string> {
+async function compiled(
+  source: string,
+  cache: string,
+  classPath: string[],
+  log: (line: string) => void
+): Promise<string> {
   const hash = createHash('sha256')
-    .update(await readFile(SOURCE))
+    .update(await readFile(source))
     .digest('hex')
   const classes = join(cache, `classes-${hash.slice(0, 16)}`)
   if (existsSync(classes)) return classes
-  log('compiling the program that runs cases on Kafka Streams …')
+  log(`compiling ${basename(source)} …`)
   const folder = await mkdtemp(join(cache, 'javac-'))
   await said(
     'A JDK of 17 or newer (javac)',
-    run(tool('javac'), ['-nowarn', '-cp', classPath.join(':'), '-d', folder, SOURCE])
+    run(tool('javac'), ['-nowarn', '-cp', classPath.join(':'), '-d', folder, source])
   )
   // Another process may have been quicker: its classes are as good.
   await rename(folder, classes).catch(() => rm(folder, { recursive: true, force: true }))
@@ -101,22 +116,23 @@ async function said<T>(needed: string, running: Promise<T>): Promise<T> {
   }
 }
 
-class JvmProcess implements Jvm {
+/** Answers come in the order of the questions. */
+export class JavaProcess {
   readonly #child: ChildProcess
-  readonly #waiting: { resolve(outcome: JvmOutcome): void; reject(error: Error): void }[] = []
+  readonly #waiting: { resolve(answer: never): void; reject(error: Error): void }[] = []
   #errors = ''
   #ended: Error | undefined
 
-  constructor(java: string, classPath: string) {
+  constructor(java: string, classPath: string, main: string) {
     const options = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xmx512m']
-    this.#child = spawn(java, [...options, '-cp', classPath, 'CaseRunner'], { stdio: ['pipe', 'pipe', 'pipe'] })
+    this.#child = spawn(java, [...options, '-cp', classPath, main], { stdio: ['pipe', 'pipe', 'pipe'] })
     this.#child.stderr!.on('data', (data) => {
       this.#errors = (this.#errors + data).slice(-4_000)
     })
     createInterface({ input: this.#child.stdout! }).on('line', (line) => {
       const waiting = this.#waiting.shift()
       try {
-        waiting?.resolve(JSON.parse(line))
+        waiting?.resolve(JSON.parse(line) as never)
       } catch (error) {
         waiting?.reject(new Error(`The JVM printed no JSON: ${line.slice(0, 500)}`, { cause: error }))
       }
@@ -130,11 +146,12 @@ class JvmProcess implements Jvm {
     this.#child.stdin!.on('error', () => {}) // told by 'exit'
   }
 
-  run({ topology, inputs, advance }: Pick<Case, 'topology' | 'inputs' | 'advance'>): Promise<JvmOutcome> {
+  /** @throws Error with what the JVM said last, when it ends before it has answered */
+  ask<T>(question: object): Promise<T> {
     if (this.#ended) return Promise.reject(this.#ended)
-    return new Promise((resolve, reject) => {
+    return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
-      this.#child.stdin!.write(`${JSON.stringify({ topology, inputs, ...(advance ? { advance } : {}) })}\n`)
+      this.#child.stdin!.write(`${JSON.stringify(question)}\n`)
     })
   }
 
