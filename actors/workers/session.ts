@@ -76,7 +76,13 @@ export class Session {
     const transport = settings.transport ?? ownTransport(settings)
     this.#transport = transport
     if (settings.transport === undefined) this.#closers.push(() => transport.close())
-    this.prepared = await prepare({ built, admin: transport.admin, replicationFactor: settings.replicationFactor })
+    this.prepared = await prepare({
+      built,
+      transport,
+      replicationFactor: settings.replicationFactor,
+      topologyChange: settings.topologyChange,
+      clock
+    })
     for (const warning of this.prepared.warnings) logger.warn({ application: settings.id }, warning)
     const fail = (error: unknown): void => this.send({ type: 'FAILED', error: this.#options.remember(error) })
     const source = routedReader(transport, { isolation: 'committed', lane: 'source' }, fail)

@@ -60,6 +60,11 @@ export interface MillraceOptions {
   store?: Binding
   /** Of internal topics. Default -1: the broker's default. */
   replicationFactor?: number
+  /**
+   * What becomes of a topology that does not fit the state the last version has left (another serde, other windows, a renamed store …): 'refuse'
+   * (default) ends the start with ERR_TOPOLOGY_CHANGED, 'accept' warns and goes on with that state.
+   */
+  topologyChange?: 'refuse' | 'accept'
   /** How long a task waits for an empty input that the broker is known to have more of; 0 = not at all, -1 = for ever. Default 0. */
   maxTaskIdle?: Duration | -1
   /** After so long the broker aborts a transaction that nobody ends. Default rebalanceTimeout · 1.5; exactly-once needs more than rebalanceTimeout. */
@@ -102,6 +107,7 @@ export interface Settings {
   readonly instanceId: string | undefined
   readonly store: Binding
   readonly replicationFactor: number
+  readonly topologyChange: 'refuse' | 'accept'
   readonly maxTaskIdleMs: number
   readonly transactionTimeoutMs: number
   readonly logger: Logger
@@ -135,6 +141,7 @@ const TOP = [
   'instanceId',
   'store',
   'replicationFactor',
+  'topologyChange',
   'maxTaskIdle',
   'transactionTimeout',
   'logger',
@@ -181,6 +188,7 @@ export function parseOptions(options: MillraceOptions): Settings {
     instanceId: read<string | undefined>('instanceId', identifier, undefined),
     store: read('store', oneOf<Binding>('rocksdb-native', 'rocksdb', 'memory'), 'rocksdb-native'),
     replicationFactor: read('replicationFactor', replication, -1),
+    topologyChange: read('topologyChange', oneOf<'refuse' | 'accept'>('refuse', 'accept'), 'refuse'),
     maxTaskIdleMs: read('maxTaskIdle', durationOrForever, 0),
     transactionTimeoutMs: read('transactionTimeout', positiveDuration, rebalanceMs * 1.5),
     logger: read(

@@ -1,10 +1,13 @@
 /** From a topology to tasks: checks the topics it reads and writes, creates internal ones, and says what each task reads. */
 import { nearest, TopicError } from '../errors.ts'
-import type { Admin } from '../kafka/port.ts'
+import type { Admin, Transport } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
 import type { TaskPlan } from '../task/port.ts'
+import type { Clock } from '../time.ts'
 import type { BuiltTopology } from '../topology/built.ts'
+import { shapesTopic } from '../topology/names.ts'
 import { resolvePartitions } from '../topology/partitions.ts'
+import { checkShapes, type TopologyChange } from './shapes.ts'
 
 export interface PreparedTopology {
   readonly built: BuiltTopology
@@ -21,33 +24,41 @@ export interface PreparedTopology {
 
 export interface PrepareOptions {
   readonly built: BuiltTopology
-  readonly admin: Admin
+  readonly transport: Pick<Transport, 'admin' | 'reader' | 'producer' | 'offsets'>
   /** Of internal topics; -1 = the broker's default. */
   readonly replicationFactor: number
+  /** What becomes of a topology that does not fit the state of the last one. Default 'refuse'. */
+  readonly topologyChange?: TopologyChange
+  readonly clock: Clock
 }
 
 /**
  * Idempotent, and safe when several processes of a job start at once.
- * @throws TopicError ERR_MISSING_TOPIC, ERR_COPARTITION, ERR_INTERNAL_TOPIC; TransportError or UnreachableError of the broker
+ * @throws TopicError ERR_MISSING_TOPIC, ERR_COPARTITION, ERR_INTERNAL_TOPIC; TopologyError ERR_TOPOLOGY_CHANGED; TransportError or UnreachableError of the broker
  */
-export async function prepare({ built, admin, replicationFactor }: PrepareOptions): Promise<PreparedTopology> {
+export async function prepare(options: PrepareOptions): Promise<PreparedTopology> {
+  const { built, transport, replicationFactor, topologyChange = 'refuse', clock } = options
+  const { admin } = transport
   const internal = new Set([
     ...built.internalTopics.repartition.map((t) => t.topic),
     ...built.internalTopics.changelogs.map((t) => t.topic)
   ])
+  const record = shapesTopic(built.applicationId)
   const sourceTopics = [...new Set(built.subtopologies.flatMap((sub) => sub.sourceTopics))]
   const sinkTopics = sinksOf(built).filter((topic) => !internal.has(topic))
-  const wanted = [...new Set([...sourceTopics, ...sinkTopics, ...internal])]
+  const wanted = [...new Set([...sourceTopics, ...sinkTopics, ...internal, record])]
   const counts = await admin.partitions(wanted)
   const missing = [...sourceTopics, ...sinkTopics].filter((topic) => !internal.has(topic) && !counts.has(topic))
   if (missing.length > 0) throw missingTopics(missing, sourceTopics, await admin.topics(), internal)
 
   const resolved = resolvePartitions(built, counts)
+  const shapes = await checkShapes(built, transport, counts.has(record), topologyChange, clock)
   await admin.create(
-    resolved.internal
+    [...resolved.internal, ...shapes.topics]
       .filter((spec) => !counts.has(spec.topic))
       .map((spec) => ({ ...spec, replication: replicationFactor }))
   )
+  await shapes.record()
   return {
     built,
     plans: plansOf(
@@ -58,7 +69,7 @@ export async function prepare({ built, admin, replicationFactor }: PrepareOption
     sourceTopics,
     repartitionTopics: built.internalTopics.repartition.map((t) => t.topic),
     partitionCount: (topic) => resolved.partitions(topic) || (counts.get(topic) ?? 0),
-    warnings: [...built.warnings, ...(await retentionWarnings(admin, built, sinkTopics, counts))]
+    warnings: [...built.warnings, ...shapes.warnings, ...(await retentionWarnings(admin, built, sinkTopics, counts))]
   }
 }
 
@@ -138,7 +149,13 @@ async function retentionWarnings(
   const settings = await Promise.all(
     [...consequences].map(async ([topic, text]) => ({ topic, text, config: await admin.describe(topic) }))
   )
-  return settings
+  const compacted = settings
+    .filter(({ text, config }) => text === UNREAD_RECORDS && (config['cleanup.policy'] ?? '').includes('compact'))
+    .map(
+      ({ topic }) =>
+        `The repartition topic "${topic}" is compacted: records of a key that are not processed yet would be lost. Set cleanup.policy=delete.`
+    )
+  const deleting = settings
     .filter(({ config }) => config['message.timestamp.type'] !== 'LogAppendTime')
     .filter(({ config }) => (config['cleanup.policy'] ?? 'delete').includes('delete'))
     .filter(({ config }) => Number(config['retention.ms'] ?? -1) >= 0)
@@ -147,6 +164,7 @@ async function retentionWarnings(
         `The ${text.kind} topic "${topic}" deletes records whose event time is older than ${Math.round(Number(config['retention.ms']) / 3_600_000)} h ` +
         `(retention.ms=${config['retention.ms']}). ${text.mend}`
     )
+  return [...compacted, ...deleting]
 }
 
 const OLD_OUTPUT = {

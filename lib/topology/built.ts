@@ -8,6 +8,9 @@ export interface RepartitionTopic {
   readonly name: string
   /** A count the user asked for; else it follows from the topics it is joined with or comes from. */
   readonly partitions?: number | undefined
+  /** Names of the serdes. */
+  readonly key: string
+  readonly value: string
   /** The user or repartition topics whose records end up in it (full names). */
   readonly upstream: readonly string[]
 }
@@ -28,6 +31,8 @@ export interface BuiltTopology {
   }
   /** Topics (full names) that must have equal partition counts, and which node asks for it. */
   readonly copartitioned: readonly { readonly node: string; readonly topics: readonly string[] }[]
+  /** Names of stores and repartition topics that follow from their place. */
+  readonly derived: readonly string[]
   /** Things that work but will bite later: stores and repartitions without a name of their own. */
   readonly warnings: readonly string[]
   /** The topology for people; its form is stable. */

@@ -5,7 +5,7 @@ import type { Serde } from '../record.ts'
 import type { StoreSpec } from '../store/port.ts'
 import type { Buildable, BuiltTopology, ChangelogTopic, RepartitionTopic } from './built.ts'
 import { describeTopology } from './describe.ts'
-import { callSite, checkName, repartitionTopic } from './names.ts'
+import { callSite, checkName, repartitionTopic, shapesTopic } from './names.ts'
 import type { Node, ProcessorNode, SinkNode, SourceNode, SubTopology } from './node.ts'
 import { connectedParts } from './subtopologies.ts'
 
@@ -190,6 +190,8 @@ export class Topology implements Buildable {
       topic: repartitionTopic(applicationId, draft.name),
       name: draft.name,
       partitions: draft.partitions,
+      key: draft.key.name,
+      value: draft.value.name,
       upstream: this.#sourceTopics(draft.parent, applicationId)
     }))
     const changelogs: ChangelogTopic[] = subtopologies.flatMap((sub) =>
@@ -198,6 +200,7 @@ export class Topology implements Buildable {
         .map((store) => ({ topic: changelogTopic(applicationId, store.name), store, subtopology: sub.id }))
     )
     const seen = new Map<string, string>([...this.#topics.keys()].map((topic) => [topic, 'your own topic']))
+    seen.set(shapesTopic(applicationId), 'the record of the topology')
     for (const { topic } of [...repartition, ...changelogs]) {
       checkName('internal topic', topic, 'application id and node name together')
       if (seen.has(topic)) throw duplicate('topic', topic, seen.get(topic)!, 'internal topic')
@@ -211,6 +214,7 @@ export class Topology implements Buildable {
         node,
         topics: [...new Set(members.flatMap((m) => this.#sourceTopics(m, applicationId)))]
       })),
+      derived: [...this.#unnamed.keys()],
       warnings: [...this.#unnamed].map(
         ([name, place]) =>
           `"${name}" (${place}) has a derived name: give it one of your own, so that it keeps its state when the topology around it changes.`

@@ -46,4 +46,7 @@ export function deriveName(anchor: string, what: string, taken: (name: string) =
   return name
 }
 
+/** Where the shapes of a job's stores are kept. */
+export const shapesTopic = (applicationId: string): string => `${applicationId}-topology-changelog`
+
 export const repartitionTopic = (applicationId: string, name: string): string => `${applicationId}-${name}-repartition`

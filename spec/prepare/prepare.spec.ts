@@ -4,6 +4,7 @@ import { string, topic, topology } from '../../actors/index.ts'
 import { embeddedTransport } from '../../lib/embedded/index.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
 import { prepare } from '../../lib/prepare/prepare.ts'
+import { systemClock } from '../../lib/time.ts'
 
 describe('preparing the topics of a job', () => {
   let transport: Transport
@@ -27,7 +28,8 @@ describe('preparing the topics of a job', () => {
     transport.admin.create(
       Object.entries(topics).map(([name, config]) => ({ topic: name, partitions: 1, replication: -1, config }))
     )
-  const warnings = async () => (await prepare({ built: job(), admin: transport.admin, replicationFactor: -1 })).warnings
+  const warnings = async () =>
+    (await prepare({ built: job(), transport, replicationFactor: -1, clock: systemClock })).warnings
 
   it('warns of an output topic that deletes by age, and says what to set', async () => {
     await create({ words: {}, totals: { 'retention.ms': '7200000' } })
