@@ -1,6 +1,8 @@
 /** Several grouped streams into one running value per key. */
+
 import { TopologyError } from '../errors.ts'
 import { AggregateOperator } from '../operators/aggregate.ts'
+import type { WindowBehaviour } from '../operators/behaviour.ts'
 import { type Adder, CogroupOperator, cogroupStep } from '../operators/cogroup.ts'
 import { MergeOperator } from '../operators/merge.ts'
 import type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/windows.ts'
@@ -13,7 +15,7 @@ import { keySerde, type Part, stateName, step } from './part.ts'
 import { addSessions, type SessionOptions } from './sessionGrouped.ts'
 import { specOf } from './store.ts'
 import { Table } from './table.ts'
-import { addWindows, checkEmit, type WindowedByOptions, type WindowStoreOptions } from './windowedGrouped.ts'
+import { addWindows, behaviourOf, type WindowedByOptions, type WindowStoreOptions } from './windowedGrouped.ts'
 
 type Add<K, V, A> = (aggregate: A, value: V, record: StreamRecord<K, V>) => A | null
 
@@ -89,13 +91,13 @@ export class Cogrouped<K, A> {
     windows: TimeWindows | SlidingWindows | SessionWindows,
     options: CogroupedByOptions = {}
   ): WindowedCogrouped<K, A> | SessionCogrouped<K, A> {
-    checkEmit(windows, options)
+    const behaviour = behaviourOf<K, Adder<A>>(windows, options)
     const nulls = !('difference' in windows)
     const input = (name: string): Part<K, Adder<A>> => merged(this.#members, name, nulls)
     const first = this.#first
     return 'gap' in windows
-      ? new SessionCogrouped(first, input, windows, options)
-      : new WindowedCogrouped(first, input, windows, options)
+      ? new SessionCogrouped(first, input, windows, behaviour)
+      : new WindowedCogrouped(first, input, windows, behaviour)
   }
 
   get #first(): Part<K, unknown> {
@@ -104,33 +106,33 @@ export class Cogrouped<K, A> {
 }
 
 /** As of a single stream, without `onLate`, which would not know what the record is. */
-export type CogroupedByOptions = Pick<WindowedByOptions<unknown, unknown>, 'emit'>
+export type CogroupedByOptions = Pick<WindowedByOptions<unknown, unknown>, 'emit' | 'closeIdleAfter'>
 
 /** From `windowedBy` of a cogroup. */
 export class WindowedCogrouped<K, A> {
   readonly #first: Part<K, unknown>
   readonly #input: (name: string) => Part<K, Adder<A>>
   readonly #windows: TimeWindows | SlidingWindows
-  readonly #options: CogroupedByOptions
+  readonly #behaviour: WindowBehaviour<K, Adder<A>>
 
   /** @internal */
   constructor(
     first: Part<K, unknown>,
     input: (name: string) => Part<K, Adder<A>>,
     windows: TimeWindows | SlidingWindows,
-    options: CogroupedByOptions
+    behaviour: WindowBehaviour<K, Adder<A>>
   ) {
     this.#first = first
     this.#input = input
     this.#windows = windows
-    this.#options = options
+    this.#behaviour = behaviour
   }
 
   /** One value per key and window, of all streams. */
   aggregate(initial: () => A, options: WindowStoreOptions<A> = {}): Table<Windowed<K>, A> {
     const name = stateName(this.#first, 'cogroup', options.name)
     const next = cogroupStep<K, A>(initial)
-    return addWindows(this.#input(name), 'cogroup', this.#windows, next, { ...options, name }, this.#options)
+    return addWindows(this.#input(name), 'cogroup', this.#windows, next, { ...options, name }, this.#behaviour)
   }
 }
 
@@ -139,19 +141,19 @@ export class SessionCogrouped<K, A> {
   readonly #first: Part<K, unknown>
   readonly #input: (name: string) => Part<K, Adder<A>>
   readonly #windows: SessionWindows
-  readonly #options: CogroupedByOptions
+  readonly #behaviour: WindowBehaviour<K, Adder<A>>
 
   /** @internal */
   constructor(
     first: Part<K, unknown>,
     input: (name: string) => Part<K, Adder<A>>,
     windows: SessionWindows,
-    options: CogroupedByOptions
+    behaviour: WindowBehaviour<K, Adder<A>>
   ) {
     this.#first = first
     this.#input = input
     this.#windows = windows
-    this.#options = options
+    this.#behaviour = behaviour
   }
 
   /** One value per key and session, of all streams. */
@@ -160,7 +162,7 @@ export class SessionCogrouped<K, A> {
     const name = stateName(this.#first, 'cogroup', options.name)
     const joined = (key: K, a: A | null, b: A): A => merge(key, a ?? initial(), b)
     const next = cogroupStep<K, A>(initial)
-    return addSessions(this.#input(name), 'cogroup', this.#windows, next, joined, { ...rest, name }, this.#options)
+    return addSessions(this.#input(name), 'cogroup', this.#windows, next, joined, { ...rest, name }, this.#behaviour)
   }
 }
 

@@ -10,7 +10,7 @@ import { keySerde, type Part, stateName, step } from './part.ts'
 import { SessionGrouped } from './sessionGrouped.ts'
 import { addKeyValue } from './store.ts'
 import { Table } from './table.ts'
-import { checkEmit, type WindowedByOptions, WindowedGrouped } from './windowedGrouped.ts'
+import { behaviourOf, type WindowedByOptions, WindowedGrouped } from './windowedGrouped.ts'
 
 export interface StoreOptions<A> {
   /** Names the node, its store and so its changelog. Without one the name is derived, with a warning. */
@@ -87,6 +87,7 @@ export class Grouped<K, V> {
    * The same per window of time.
    * @throws TopologyError ERR_TOPOLOGY_WINDOW for `emit: 'close'` of the unlimited window, which never closes
    * @example grouped.windowedBy(tumbling('1d', { grace: '12h' })).count({ name: 'flights-per-day' })
+   * @example grouped.windowedBy(tumbling('1h'), { emit: 'close', closeIdleAfter: '5m' }).count({ name: 'flights-per-hour' })
    * @example grouped.windowedBy(sliding('10m'), { emit: 'close', onLate: ({ key, lateBy }) => console.warn(key, lateBy) }).count({ name: 'per-10m' })
    */
   windowedBy(windows: TimeWindows | SlidingWindows, options?: WindowedByOptions<K, V>): WindowedGrouped<K, V>
@@ -99,9 +100,9 @@ export class Grouped<K, V> {
     windows: TimeWindows | SlidingWindows | SessionWindows,
     options: WindowedByOptions<K, V> = {}
   ): WindowedGrouped<K, V> | SessionGrouped<K, V> {
-    if ('gap' in windows) return new SessionGrouped(this.part, windows, options)
-    checkEmit(windows, options)
-    return new WindowedGrouped(this.part, windows, options)
+    const behaviour = behaviourOf(windows, options)
+    if ('gap' in windows) return new SessionGrouped(this.part, windows, behaviour)
+    return new WindowedGrouped(this.part, windows, behaviour)
   }
 
   #aggregate<A>(what: string, next: Step<K, V, A>, options: KeyValueOptions<A>): Table<K, A> {

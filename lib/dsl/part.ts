@@ -21,6 +21,8 @@ export interface Part<K, V> {
   readonly rekeyed: boolean
   /** Behind windows: how long after its end, in stream time, a window may still change (sessions: with the gap), ms. */
   readonly grace?: number
+  /** Behind windows that close by wall clock: after so long without a record, ms. */
+  readonly idleMs?: number | undefined
 }
 
 export interface StepOptions {

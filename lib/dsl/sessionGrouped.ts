@@ -1,5 +1,7 @@
 /** Grouped streams by session: one running value per key and session. */
+
 import type { Step } from '../operators/aggregate.ts'
+import type { WindowBehaviour } from '../operators/behaviour.ts'
 import { type Merge, SessionAggregateOperator } from '../operators/sessionAggregate.ts'
 import { sessionsSerde } from '../operators/sessionRow.ts'
 import type { SessionWindows } from '../operators/windows.ts'
@@ -11,7 +13,6 @@ import { aggregateStep, countStep, inherited, reduceStep, type StoreOptions } fr
 import { keySerde, type Part, stateName, step } from './part.ts'
 import { specOf } from './store.ts'
 import { Table } from './table.ts'
-import type { WindowedByOptions } from './windowedGrouped.ts'
 
 export interface SessionOptions<K, A> extends StoreOptions<A> {
   /** The value of two sessions that become one, without changing them. The first is `initial()` at the begin, then what came of the sessions so far. */
@@ -26,10 +27,10 @@ export interface SessionOptions<K, A> extends StoreOptions<A> {
 export class SessionGrouped<K, V> {
   readonly #part: Part<K, V>
   readonly #windows: SessionWindows
-  readonly #behaviour: WindowedByOptions<K, V>
+  readonly #behaviour: WindowBehaviour<K, V>
 
   /** @internal */
-  constructor(part: Part<K, V>, windows: SessionWindows, behaviour: WindowedByOptions<K, V>) {
+  constructor(part: Part<K, V>, windows: SessionWindows, behaviour: WindowBehaviour<K, V>) {
     this.#part = part
     this.#windows = windows
     this.#behaviour = behaviour
@@ -89,7 +90,7 @@ export function addSessions<K, V, A>(
   next: Step<K, V, A>,
   merge: Merge<K, A>,
   options: StoreOptions<A>,
-  behaviour: WindowedByOptions<K, V>
+  behaviour: WindowBehaviour<K, V>
 ): Table<Windowed<K>, A> {
   const key = keySerde(part, undefined, `${what}()`)
   const { value = json<A>(), caching = true, logged, topicConfig } = options
@@ -99,6 +100,15 @@ export function addSessions<K, V, A>(
     new SessionAggregateOperator(name, key, windows, next, merge, behaviour)
   step(part, what, { name, stores: [name] }, create)
   const grace = windows.gap + windows.grace
-  const result = { ...part, node: name, anchor: name, key: sessionWindowed(key), value, rekeyed: false, grace }
+  const result = {
+    ...part,
+    node: name,
+    anchor: name,
+    key: sessionWindowed(key),
+    value,
+    rekeyed: false,
+    grace,
+    idleMs: behaviour.idleMs
+  }
   return new Table<Windowed<K>, A>(result, () => name)
 }

@@ -10,6 +10,7 @@ import { type Duration, ms } from '../time.ts'
 import { callSite } from '../topology/names.ts'
 import { keySerde, type Part, repartition, stateName, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
+import { idleOf } from './windows.ts'
 
 /**
  * How near in time: a left record takes right ones from `before` earlier to `after` later, both ends included. Either may be a negative
@@ -22,6 +23,11 @@ export type Within =
 
 export interface StreamJoinOptions<K, V, V2, R> {
   readonly within: Within
+  /**
+   * Left and outer joins: while a task gets no record of either side for so long, at least 100 ms, time goes on as the wall clock does, and what waits
+   * for a partner in vain comes out. Default: time is that of records only.
+   */
+  readonly closeIdleAfter?: Duration
   /** Names the join and its stores `<name>-left`, `<name>-right`, `<name>-pending`. Without one it is derived, with a warning. */
   readonly name?: string
   /** Serde of the keys, where they were changed without one. */
@@ -84,7 +90,15 @@ export function joinStreams<K, V, V2, R>(
     graph.addStore(specOf({ name: stores.pending, kind, key: rawId, value, caching: false, logged, topicConfig }))
   }
   const states = new WeakMap<object, StreamJoinState<K>>()
-  const plan: StreamJoinPlan<K> = { key, span, ...stores, optional, joiner, states }
+  const plan: StreamJoinPlan<K> = {
+    key,
+    span,
+    ...stores,
+    optional,
+    joiner,
+    states,
+    idleMs: idleOf(`${kind} "${name}"`, options)
+  }
   const used = [...new Set([stores.left, stores.right, stores.pending])].filter((s) => s !== undefined)
   for (const side of ['left', 'right'] as const) {
     graph.addProcessor({

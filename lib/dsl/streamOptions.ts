@@ -76,6 +76,11 @@ export interface JoinOptions<K, V, V2> extends NodeOptions {
    * with a history of at least that. Default: they join at once.
    */
   readonly grace?: Duration
+  /**
+   * With a grace: while a task gets no record for so long, at least 100 ms, time goes on as the wall clock does, and what waits joins. Default: time is
+   * that of records only.
+   */
+  readonly closeIdleAfter?: Duration
   /** With a grace: what waits is written to a changelog topic and restored from it. Default true. */
   readonly logged?: boolean
   /** With a grace: settings of the changelog topic that differ from Millrace's. */

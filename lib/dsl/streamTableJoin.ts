@@ -10,7 +10,7 @@ import { keySerde, type Part, repartition, stateName, step, valueSerde } from '.
 import { specOf } from './store.ts'
 import type { JoinOptions } from './streamOptions.ts'
 import type { Table } from './table.ts'
-import { whole } from './windows.ts'
+import { idleOf, whole } from './windows.ts'
 
 /** @internal @returns the place that the results come out of */
 export function joinTable<K, V, T, V2>(
@@ -40,10 +40,11 @@ export function joinTable<K, V, T, V2>(
     graph.addStore(specOf({ name: buffer, kind: 'keyValue', key: rawId, value, caching: false, logged, topicConfig }))
     stores.push(buffer)
   }
+  const idleMs = idleOf(`${what} (${callSite()})`, options)
   const node = step(part, what, { name, stores, keepsKey: true }, () =>
     grace === undefined
       ? new StreamTableJoinOperator(view, key, left, joiner)
-      : new StreamTableGraceJoinOperator(view, `${name}-buffer`, key, grace, left, joiner)
+      : new StreamTableGraceJoinOperator(view, `${name}-buffer`, key, grace, left, joiner, idleMs)
   )
   graph.copartition(node, [part.node, table.part.node])
   return { ...part, node, anchor: options.name ?? part.anchor, value: options.result }

@@ -8,6 +8,7 @@ import { type Duration, ms } from '../time.ts'
 import { callSite } from '../topology/names.ts'
 import { keySerde, type Part, stateName, step, valueSerde } from './part.ts'
 import { specOf } from './store.ts'
+import { idleOf } from './windows.ts'
 
 export interface SuppressOptions {
   /**
@@ -15,6 +16,11 @@ export interface SuppressOptions {
    * when stream time has passed the time of its first one by so much.
    */
   readonly until: 'close' | Duration
+  /**
+   * Until a time: while a task gets no record for so long, at least 100 ms, time goes on as the wall clock does, and what waits goes on. Until close it is the
+   * windows that say it: `windowedBy(…, { closeIdleAfter })`. Default: time is that of records only.
+   */
+  readonly closeIdleAfter?: Duration
   /** How many keys may wait. Default: any number. */
   readonly maxRecords?: number
   /** Serialised bytes of the keys and values that may wait. Default: any number. */
@@ -70,6 +76,7 @@ function checked(
   readonly maxRecords: number
   readonly maxBytes: number
   readonly full: 'emit' | 'fail'
+  readonly idleMs: number | undefined
 } {
   const never = Number.POSITIVE_INFINITY
   const { until, maxRecords = never, maxBytes = never } = options
@@ -79,12 +86,19 @@ function checked(
     }
   }
   if (until !== 'close') {
-    return { untilClose: false, wait: ms(until), maxRecords, maxBytes, full: options.full ?? 'emit' }
+    const idleMs = idleOf(`suppress (${callSite()})`, options)
+    return { untilClose: false, wait: ms(until), maxRecords, maxBytes, full: options.full ?? 'emit', idleMs }
   }
   const { grace } = part
   if (!part.key || !isWindowed(part.key) || grace === undefined || part.key.size === never) {
     throw new TopologyError(
       `suppress (${callSite()}) waits until windows close, but its table has none that do. Use it behind windowedBy(…), or give it a time: { until: '5m' }.`,
+      { code: 'ERR_TOPOLOGY_WINDOW' }
+    )
+  }
+  if (options.closeIdleAfter !== undefined) {
+    throw new TopologyError(
+      `suppress (${callSite()}) waits for windows that close when windowedBy says so, or they would be given on twice. Move closeIdleAfter there: windowedBy(…, { closeIdleAfter }).`,
       { code: 'ERR_TOPOLOGY_WINDOW' }
     )
   }
@@ -94,5 +108,5 @@ function checked(
       { code: 'ERR_TOPOLOGY_WINDOW' }
     )
   }
-  return { untilClose: true, wait: grace, maxRecords, maxBytes, full: 'fail' }
+  return { untilClose: true, wait: grace, maxRecords, maxBytes, full: 'fail', idleMs: part.idleMs }
 }

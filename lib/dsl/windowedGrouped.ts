@@ -17,7 +17,7 @@ import { aggregateStep, countStep, inherited, reduceStep, type StoreOptions } fr
 import { keySerde, type Part, stateName, step } from './part.ts'
 import { specOf } from './store.ts'
 import { Table } from './table.ts'
-import { checkRetention } from './windows.ts'
+import { checkRetention, idleOf } from './windows.ts'
 
 export interface WindowStoreOptions<A> extends StoreOptions<A> {
   /** How long after its start a window is kept, in stream time. At least, and by default, size + grace. */
@@ -25,12 +25,17 @@ export interface WindowStoreOptions<A> extends StoreOptions<A> {
 }
 
 /** What becomes of the windows, beside their values. */
-export interface WindowedByOptions<K, V> extends WindowBehaviour<K, V> {
+export interface WindowedByOptions<K, V> extends Omit<WindowBehaviour<K, V>, 'idleMs'> {
   /**
    * 'update' (default): each change of a window goes on, once per commit with a cache. 'close': each window goes on once, when stream time has
    * passed its end by the grace and it takes no more records, with the headers of the record that moved stream time.
    */
   readonly emit?: 'update' | 'close' | undefined
+  /**
+   * While a task gets no record for so long, at least 100 ms, time goes on as the wall clock does: windows close (also for a `suppress` until close
+   * behind them) and what comes for them later is late. Looked at each time so much has passed. Default: windows close by records only.
+   */
+  readonly closeIdleAfter?: Duration | undefined
   /** Called for each record that a closed window refuses, with the window and how late it is. The record is counted as dropped all the same. */
   readonly onLate?: OnLate<K, V> | undefined
 }
@@ -42,10 +47,10 @@ export interface WindowedByOptions<K, V> extends WindowBehaviour<K, V> {
 export class WindowedGrouped<K, V> {
   readonly #part: Part<K, V>
   readonly #windows: TimeWindows | SlidingWindows
-  readonly #behaviour: WindowedByOptions<K, V>
+  readonly #behaviour: WindowBehaviour<K, V>
 
   /** @internal */
-  constructor(part: Part<K, V>, windows: TimeWindows | SlidingWindows, behaviour: WindowedByOptions<K, V> = {}) {
+  constructor(part: Part<K, V>, windows: TimeWindows | SlidingWindows, behaviour: WindowBehaviour<K, V>) {
     this.#part = part
     this.#windows = windows
     this.#behaviour = behaviour
@@ -83,16 +88,20 @@ export class WindowedGrouped<K, V> {
   }
 }
 
-/** @internal @throws TopologyError ERR_TOPOLOGY_WINDOW when the windows never close and are to be emitted then */
-export function checkEmit(
+/** @internal @throws TopologyError ERR_TOPOLOGY_WINDOW when the windows never close and something shall happen then */
+export function behaviourOf<K, V>(
   windows: TimeWindows | SlidingWindows | SessionWindows,
-  { emit }: Pick<WindowedByOptions<never, never>, 'emit'>
-): void {
-  if (emit !== 'close' || !('origin' in windows)) return
-  throw new TopologyError(
-    `windowedBy (${callSite()}) shall emit the unlimited window when it closes, which it never does. Leave emit out, or use other windows.`,
-    { code: 'ERR_TOPOLOGY_WINDOW' }
-  )
+  options: WindowedByOptions<K, V>
+): WindowBehaviour<K, V> {
+  const { emit, onLate } = options
+  const idleMs = idleOf(`windowedBy (${callSite()})`, options)
+  if ('origin' in windows && (emit === 'close' || idleMs !== undefined)) {
+    throw new TopologyError(
+      `windowedBy (${callSite()}) shall emit the unlimited window when it closes, which it never does. Leave emit and closeIdleAfter out, or use other windows.`,
+      { code: 'ERR_TOPOLOGY_WINDOW' }
+    )
+  }
+  return { emit, onLate, idleMs }
 }
 
 /** @internal The store and node of a windowed aggregation, and the table that comes out. */
@@ -102,7 +111,7 @@ export function addWindows<K, V, A>(
   windows: TimeWindows | SlidingWindows,
   next: Step<K, V, A>,
   options: WindowStoreOptions<A>,
-  behaviour: WindowedByOptions<K, V>
+  behaviour: WindowBehaviour<K, V>
 ): Table<Windowed<K>, A> {
   const key = keySerde(part, undefined, `${what}()`)
   const { value = json<A>(), caching = true, logged, topicConfig } = options
@@ -128,6 +137,8 @@ export function addWindows<K, V, A>(
     step(part, what, { name, stores: [name] }, () => new WindowedAggregateOperator(name, key, windows, next, behaviour))
     windowedKey = windowedBySize(key, size)
   }
-  const grace = windows.grace
-  return new Table({ ...part, node: name, anchor: name, key: windowedKey, value, rekeyed: false, grace }, () => name)
+  const { grace } = windows
+  const { idleMs } = behaviour
+  const result = { ...part, node: name, anchor: name, key: windowedKey, value, rekeyed: false, grace, idleMs }
+  return new Table(result, () => name)
 }

@@ -90,6 +90,14 @@ export function unlimited({ start = 0 }: { readonly start?: number } = {}): Time
   return { size: never, advance: never, grace: 0, origin: start }
 }
 
+/** @internal `closeIdleAfter` in ms. The log is asked each time so much has passed, so it must not be next to nothing. */
+export function idleOf(
+  what: string,
+  { closeIdleAfter }: { readonly closeIdleAfter?: Duration | undefined }
+): number | undefined {
+  return closeIdleAfter === undefined ? undefined : whole(`closeIdleAfter of ${what}`, closeIdleAfter, 100)
+}
+
 /** @internal Retention in ms. */
 export function checkRetention(store: string, retention: Duration, least: number, what: string): number {
   const value = whole(`retention of store "${store}"`, retention, 0)

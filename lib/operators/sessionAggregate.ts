@@ -80,6 +80,8 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     this.#closed = context.saved('closed') ?? Number.NEGATIVE_INFINITY
     this.#marks = new TimeQueue(this.#store, MARKS.from, MARKS.to)
     this.#caching = this.#store.spec.caching
+    const { idleMs } = this.#behaviour
+    if (idleMs !== undefined) context.onIdle(idleMs, (time) => this.#goOn(time))
     if (this.#caching && !this.#onClose) this.#store.onFlush = (row) => this.#flush(row)
   }
 
@@ -91,22 +93,30 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
   process(record: StreamRecord<K, V>): MaybePromise<void> {
     const key = this.#ids.of(record)
     if (key === undefined) return this.#context.drop('null-key')
-    const { gap, grace } = this.#windows
-    if (record.timestamp > this.#time) {
-      this.#time = record.timestamp
-      this.#context.save('time', this.#time)
-      const closed = this.#time - gap - grace
-      if (closed > this.#closed) {
-        this.#closed = closed
-        this.#context.save('closed', closed)
-      }
-    }
+    this.#observe(record.timestamp)
     // What is not given downstream yet must stay. So with a cache closed sessions leave with the first record after a commit.
     if (!this.#onClose && this.#updates.size === 0) {
       const swept = this.#sweep(record.headers)
       if (swept !== undefined) return swept.then(() => this.#take(record, key))
     }
     return this.#take(record, key)
+  }
+
+  #observe(time: number): void {
+    if (time <= this.#time) return
+    this.#time = time
+    this.#context.save('time', time)
+    const { gap, grace } = this.#windows
+    const closed = time - gap - grace
+    if (closed <= this.#closed) return
+    this.#closed = closed
+    this.#context.save('closed', closed)
+  }
+
+  /** Time without a record. */
+  #goOn(time: number): MaybePromise<void> {
+    this.#observe(time)
+    if (this.#onClose || this.#updates.size === 0) return this.#sweep(NO_HEADERS)
   }
 
   #take(record: StreamRecord<K, V>, key: string): MaybePromise<void> {

@@ -1,5 +1,5 @@
 /** One running value per key and sliding window. */
-import { type Headers, type RecordSet, type Serde, StreamRecord } from '../record.ts'
+import { type Headers, NO_HEADERS, type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { Windowed } from '../serde/windowed.ts'
 import { windowId, windowStart } from '../store/bytes.ts'
 import type { MaybePromise, Row } from '../store/port.ts'
@@ -64,7 +64,9 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     this.#context = context
     this.#time = context.saved('time') ?? -1
     this.#store = context.store(this.#name) as unknown as WindowRowStore<Slot<A>[]>
-    const onClose = this.#behaviour.emit === 'close'
+    const { emit, idleMs } = this.#behaviour
+    const onClose = emit === 'close'
+    if (idleMs !== undefined) context.onIdle(idleMs, (time) => this.#goOn(time))
     this.#caching = this.#store.spec.caching || onClose
     this.#closed = this.#time < 0 ? Number.NEGATIVE_INFINITY : this.#time - this.#windows.grace
     if (onClose) {
@@ -76,6 +78,14 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
         rowOf: (id) => windowId(this.#bucket(windowStart(id)), '')
       })
     } else if (this.#caching) this.#store.onFlush = (row) => this.#flush(row)
+  }
+
+  /** Time without a record. */
+  #goOn(time: number): MaybePromise<void> {
+    if (time <= this.#time) return
+    this.#time = time
+    this.#context.save('time', time)
+    return this.#after(NO_HEADERS)
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
@@ -150,9 +160,9 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
       for (const { slot } of changes) slot.dirty = true
     } else {
       const given = this.#give(record.key, changes, 0)
-      if (given !== undefined) return given.then(() => this.#after(record))
+      if (given !== undefined) return given.then(() => this.#after(record.headers))
     }
-    return this.#after(record)
+    return this.#after(record.headers)
   }
 
   /** Without a cache: each change goes on at once. */
@@ -178,11 +188,11 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
   }
 
   /** Closed windows go on; rows that nobody can need any more leave the store. */
-  #after(record: StreamRecord<K, V>): MaybePromise<void> {
+  #after(headers: Headers): MaybePromise<void> {
     if (this.#waiting === undefined) return this.#expire()
     const closed = this.#time - this.#windows.grace
     if (closed <= this.#closed) return
-    const emitted = this.#emit(this.#waiting, closed, record)
+    const emitted = this.#emit(this.#waiting, closed, headers)
     return emitted === undefined ? this.#settle(closed) : emitted.then(() => this.#settle(closed))
   }
 
@@ -192,30 +202,30 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     return this.#expire()
   }
 
-  #emit(waiting: TimeQueue, closed: number, record: StreamRecord<K, V>): MaybePromise<void> {
+  #emit(waiting: TimeQueue, closed: number, headers: Headers): MaybePromise<void> {
     const limit = closed - this.#windows.difference // starts below it
     if (limit <= 0) return
     const bound = windowId(limit, '')
     for (;;) {
       const id = waiting.next(bound)
-      if (id instanceof Promise) return id.then(() => this.#emit(waiting, closed, record))
+      if (id instanceof Promise) return id.then(() => this.#emit(waiting, closed, headers))
       if (id === undefined) return
       waiting.shift()
       const start = windowStart(id)
       const row = this.#store.row(windowId(this.#bucket(start), id.slice(START)))
       const given =
         row instanceof Promise
-          ? row.then((r) => this.#emitOne(r, id, start, record))
-          : this.#emitOne(row, id, start, record)
-      if (given !== undefined) return given.then(() => this.#emit(waiting, closed, record))
+          ? row.then((r) => this.#emitOne(r, id, start, headers))
+          : this.#emitOne(row, id, start, headers)
+      if (given !== undefined) return given.then(() => this.#emit(waiting, closed, headers))
     }
   }
 
-  #emitOne(row: Row<Slot<A>[]>, id: string, start: number, record: StreamRecord<K, V>): MaybePromise<void> {
+  #emitOne(row: Row<Slot<A>[]>, id: string, start: number, headers: Headers): MaybePromise<void> {
     const slots = row.value ?? []
     const slot = slots[slotIndex(slots, start)]
     if (slot === undefined || slot.start !== start || slot.value === null) return
-    return this.#forward(this.#ids.key(id, START), slot, null, record.headers)
+    return this.#forward(this.#ids.key(id, START), slot, null, headers)
   }
 
   /** On close, after a start: the windows of a row that are not emitted. */

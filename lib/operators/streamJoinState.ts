@@ -27,6 +27,8 @@ interface JoinFacts<K> {
   readonly optional: { readonly left: boolean; readonly right: boolean }
   // biome-ignore lint/suspicious/noExplicitAny: typed by the builder
   readonly joiner: (left: any, right: any, key: K) => unknown
+  /** While no record comes for so long, ms, time goes on by wall clock. */
+  readonly idleMs?: number | undefined
 }
 
 const RIGHT = '\u0000' // first character of a pending row's id, then time(8) ‖ key
@@ -62,6 +64,12 @@ export class StreamJoinState<K> {
     this.time = context.saved('time') ?? -1
     this.#stored = { left: context.saved('left') ?? -1, right: context.saved('right') ?? -1 }
     if (facts.pending === undefined) return
+    if (facts.idleMs !== undefined) {
+      context.onIdle(facts.idleMs, (time) => {
+        this.observe(time)
+        return this.emitDue(context, NO_HEADERS)
+      })
+    }
     this.pending = context.store(facts.pending) as TaskStore as CachedRowStore<Pending>
     this.#queues = {
       left: new TimeQueue(this.pending, LEFT, BEHIND_LEFT),

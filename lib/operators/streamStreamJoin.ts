@@ -20,6 +20,7 @@ export interface StreamJoinPlan<K> {
   readonly optional: { readonly left: boolean; readonly right: boolean }
   // biome-ignore lint/suspicious/noExplicitAny: typed by the builder
   readonly joiner: (left: any, right: any, key: K) => unknown
+  readonly idleMs?: number | undefined
   /** The state that the sides share, by the store of the left one: a task has one of each. */
   readonly states: WeakMap<object, StreamJoinState<K>>
 }

@@ -29,6 +29,7 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
   readonly #left: boolean
   readonly #joiner: StreamTableJoiner<K, V, T | null, V2>
   readonly #ids: RowIds<K>
+  readonly #idleMs: number | undefined
   #table!: ViewReader<T>
   #buffer!: CachedRowStore<Buffered<V>>
   #waiting!: TimeQueue
@@ -42,7 +43,8 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
     key: Serde<K>,
     grace: number,
     left: boolean,
-    joiner: StreamTableJoiner<K, V, T | null, V2>
+    joiner: StreamTableJoiner<K, V, T | null, V2>,
+    idleMs?: number
   ) {
     this.#view = view
     this.#name = buffer
@@ -50,6 +52,7 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
     this.#grace = grace
     this.#left = left
     this.#joiner = joiner
+    this.#idleMs = idleMs
   }
 
   init(context: OperatorContext): void {
@@ -59,6 +62,11 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
     this.#waiting = new TimeQueue(this.#buffer, '', undefined)
     this.#time = context.saved('time') ?? -1
     this.#number = context.saved('number') ?? 0
+    if (this.#idleMs === undefined) return
+    context.onIdle(this.#idleMs, (time) => {
+      this.#observe(time)
+      return this.#release()
+    })
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
@@ -68,15 +76,18 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
     const time = record.timestamp
-    if (time > this.#time) {
-      this.#time = time
-      this.#context.save('time', time)
-    }
+    this.#observe(time)
     if (!hasValue(record)) return this.#context.drop('null-value')
     const id = this.#ids.of(record)
     if (id === undefined) return this.#left ? this.#forward(record, null) : this.#context.drop('null-key')
     const joined = time < this.#time - this.#grace ? this.#join(record, id) : this.#keep(record, id)
     return joined === undefined ? this.#release() : joined.then(() => this.#release())
+  }
+
+  #observe(time: number): void {
+    if (time <= this.#time) return
+    this.#time = time
+    this.#context.save('time', time)
   }
 
   #keep(record: StreamRecord<K, V>, key: string): void {

@@ -17,6 +17,8 @@ export interface Suppression {
   readonly wait: number
   readonly maxRecords: number
   readonly maxBytes: number
+  /** While no record comes for so long, ms, time goes on by wall clock. */
+  readonly idleMs?: number | undefined
   /** What happens beyond: the oldest goes on early, or the task fails. */
   readonly full: 'emit' | 'fail'
 }
@@ -57,6 +59,13 @@ export class SuppressOperator<K, V> implements Operator {
     this.#records = context.saved('records') ?? 0
     this.#bytes = context.saved('bytes') ?? 0
     this.#caching = this.#store.spec.caching
+    const { idleMs } = this.#options
+    if (idleMs !== undefined) {
+      context.onIdle(idleMs, (time) => {
+        this.#observe(time)
+        return this.#release()
+      })
+    }
     if (!this.#caching) return
     // The store's flush comes behind those of all stores in front.
     this.#store.onFlush = () => {
@@ -69,15 +78,18 @@ export class SuppressOperator<K, V> implements Operator {
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
     const key = this.#ids.of(record as unknown as StreamRecord<K, unknown>)
     if (key === undefined) return this.#context.drop('null-key')
-    if (record.timestamp > this.#time) {
-      this.#time = record.timestamp
-      this.#context.save('time', this.#time)
-    }
+    this.#observe(record.timestamp)
     this.#fresh = true
     const row = this.#row(record, key)
     const kept = row instanceof Promise ? row.then((r) => this.#keep(r, record, key)) : this.#keep(row, record, key)
     if (this.#caching) return kept
     return kept === undefined ? this.#release() : kept.then(() => this.#release())
+  }
+
+  #observe(time: number): void {
+    if (time <= this.#time) return
+    this.#time = time
+    this.#context.save('time', time)
   }
 
   #row(record: StreamRecord<K, Change<V>>, key: string): MaybePromise<Row<Entry<V>>> {

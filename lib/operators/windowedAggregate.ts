@@ -1,5 +1,5 @@
 /** One running value per key and window of time. */
-import { type Headers, type RecordSet, type Serde, StreamRecord } from '../record.ts'
+import { type Headers, NO_HEADERS, type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { Windowed } from '../serde/windowed.ts'
 import { windowId, windowStart } from '../store/bytes.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
@@ -56,6 +56,8 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     this.#context = context
     this.#time = context.saved('time') ?? -1
     this.#store = context.store(this.#name) as RowStore<A>
+    const { idleMs } = this.#behaviour
+    if (idleMs !== undefined) context.onIdle(idleMs, (time) => this.#goOn(time))
     if (this.#behaviour.emit === 'close') {
       this.#caching = true // nothing goes on before the window closes
       this.#resume(context)
@@ -139,8 +141,17 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
         return result.then(() => this.#update(record, key, next))
       }
     }
-    if (this.#waiting !== undefined) return this.#emit(this.#waiting, record)
+    if (this.#waiting !== undefined) return this.#emit(this.#waiting, record.headers)
     if (this.#time >= this.#nextExpiry) return this.#expire()
+  }
+
+  /** Time without a record. */
+  #goOn(time: number): MaybePromise<void> {
+    if (time <= this.#time) return
+    this.#time = time
+    this.#context.save('time', time)
+    if (this.#waiting !== undefined) return this.#emit(this.#waiting, NO_HEADERS)
+    if (time >= this.#nextExpiry) return this.#expire()
   }
 
   #apply(row: Row<A>, start: number, record: StreamRecord<K, V>): MaybePromise<void> {
@@ -152,8 +163,8 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     if (!this.#caching) return this.#forward(record.key, start, row, old)
   }
 
-  /** The windows that the record closed, in the order of time; then what nobody can need any more leaves. */
-  #emit(waiting: TimeQueue, record: StreamRecord<K, V>): MaybePromise<void> {
+  /** The windows that are closed by now, in the order of time; then what nobody can need any more leaves. */
+  #emit(waiting: TimeQueue, headers: Headers): MaybePromise<void> {
     const { size, grace } = this.#windows
     const closed = this.#time - grace
     if (closed <= this.#closed) return
@@ -162,13 +173,12 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
       const limit = windowId(behind, '')
       for (;;) {
         const id = waiting.next(limit)
-        if (id instanceof Promise) return id.then(() => this.#emit(waiting, record))
+        if (id instanceof Promise) return id.then(() => this.#emit(waiting, headers))
         if (id === undefined) break
         waiting.shift()
         const row = this.#store.row(id)
-        const given =
-          row instanceof Promise ? row.then((r) => this.#final(r, record.headers)) : this.#final(row, record.headers)
-        if (given !== undefined) return given.then(() => this.#emit(waiting, record))
+        const given = row instanceof Promise ? row.then((r) => this.#final(r, headers)) : this.#final(row, headers)
+        if (given !== undefined) return given.then(() => this.#emit(waiting, headers))
       }
     }
     this.#closed = closed

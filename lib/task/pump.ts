@@ -6,6 +6,7 @@ import { type Clock, stopwatch } from '../time.ts'
 import { locate } from '../topology/failure.ts'
 import type { RecordContext } from '../topology/node.ts'
 import type { Committer, Work } from './commit.ts'
+import type { IdleTime } from './idleTime.ts'
 import type { Inbox } from './inbox.ts'
 import type { Intake } from './intake.ts'
 import type { Logger } from './port.ts'
@@ -39,6 +40,9 @@ export interface PumpOptions {
   readonly work: Work
   readonly schedules: Schedules
   readonly streamTime: StreamTime
+  readonly idleTime: IdleTime
+  /** The log holds no more of our partitions than was taken. */
+  readonly atEnd: () => Promise<boolean>
   readonly committer: Committer
   readonly inbox: Inbox
   readonly stores: (name: string) => unknown
@@ -68,6 +72,7 @@ export class Pump {
   #chunk = 16
   #sliceOver = false
   #lastWarning = Number.NEGATIVE_INFINITY
+  #looking = false // whether the log holds more is being asked
 
   constructor(options: PumpOptions) {
     this.#o = options
@@ -155,7 +160,7 @@ export class Pump {
   }
 
   async #loop(signal: AbortSignal): Promise<void> {
-    const { clock, committer, inbox, producer, schedules, outboxBytes, work } = this.#o
+    const { clock, committer, idleTime, inbox, producer, schedules, outboxBytes, work } = this.#o
     for (;;) {
       await turn()
       signal.throwIfAborted()
@@ -167,8 +172,10 @@ export class Pump {
       if (work.unsettled) await work.settle(false)
       if (!this.#paused && !this.#draining) {
         if (schedules.nextWall <= now) worked = (await schedules.fire('wall', now)) > 0
+        if (idleTime.next <= now) this.#look(now)
+        if (idleTime.passing && !committer.held) worked = (await this.#passIdle()) || worked
         // Full while commits are held: nothing can be evicted, so taking more would only grow.
-        if (!(committer.held && this.#o.full()) && !committer.undecided)
+        else if (!(committer.held && this.#o.full()) && !committer.undecided)
           worked = (await this.#slice(now, signal)) || worked
       }
       if (this.#commitDue(clock.now())) {
@@ -186,15 +193,44 @@ export class Pump {
     }
   }
 
+  /**
+   * Time may go on by wall clock only when the log is known to hold nothing more: a broker that is away looks like one without records. Asked
+   * in the background, since the answer may be long in coming.
+   */
+  #look(now: number): void {
+    if (this.#looking) return
+    this.#looking = true
+    const { idleTime, intake, streamTime, clock } = this.#o
+    this.#o
+      .atEnd()
+      .catch(() => false)
+      .then((atEnd) => {
+        this.#looking = false
+        // Records may have come meanwhile.
+        if (!atEnd || intake.queues.some((queue) => queue.set !== undefined)) idleTime.later(now)
+        else if (idleTime.next <= clock.now()) idleTime.begin(clock.now(), streamTime.now)
+        this.wake()
+      })
+  }
+
+  /** @returns false when a commit must flush first: what an operator gives on must have come to the next before its time goes on */
+  async #passIdle(): Promise<boolean> {
+    const { committer, idleTime, work } = this.#o
+    if (committer.dirty || work.unsettled) return false
+    await idleTime.step()
+    return true
+  }
+
   /** At most SLICE_MS of records. @returns false when there was nothing to take */
   async #slice(now: number, signal: AbortSignal): Promise<boolean> {
-    const { intake, schedules, streamTime, producer, outboxBytes, committer } = this.#o
+    const { idleTime, intake, schedules, streamTime, producer, outboxBytes, committer } = this.#o
     const started = stopwatch()
     let worked = false
     this.#sliceOver = false
     for (;;) {
       const queue = intake.pick(now)
       if (queue === undefined) return worked
+      if (!worked) idleTime.taken(now)
       worked = true
       const source = this.#sources.get(queue)!
       try {
@@ -272,6 +308,7 @@ export class Pump {
     return (
       now - this.#lastCommit >= commitIntervalMs ||
       committer.undecided ||
+      (this.#o.idleTime.passing && (committer.dirty || this.#o.work.unsettled)) ||
       this.#draining ||
       this.#paused ||
       this.#holdAsked ||
@@ -294,7 +331,8 @@ export class Pump {
     if (this.#woken) return
     const { clock, intake, schedules, committer, commitIntervalMs } = this.#o
     let at = Number.POSITIVE_INFINITY
-    if (!this.#paused && !this.#draining) at = Math.min(schedules.nextWall, intake.retryAt ?? at)
+    const idleAt = this.#looking ? at : this.#o.idleTime.next
+    if (!this.#paused && !this.#draining) at = Math.min(schedules.nextWall, idleAt, intake.retryAt ?? at)
     if (!committer.held && committer.pending) at = Math.min(at, this.#lastCommit + commitIntervalMs)
     let timer: unknown
     await new Promise<void>((done) => {

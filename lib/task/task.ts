@@ -17,6 +17,8 @@ import { delay } from '../time.ts'
 import { TopologyInstance } from '../topology/instance.ts'
 import { abortable } from './abortable.ts'
 import { Committer, operatorSlot, partitionSlot } from './commit.ts'
+import { windowExpiry } from './expiry.ts'
+import { IdleTime } from './idleTime.ts'
 import { Inbox } from './inbox.ts'
 import { Intake } from './intake.ts'
 import { resetOffset, type Start, startOffsets } from './offsets.ts'
@@ -32,6 +34,8 @@ import { StreamTime } from './streamTime.ts'
 const LANES = 4
 /** How long a stopped pump may wait for acknowledgements, and a transaction for its abort, before both are given up. */
 const UNBLOCK_MS = 2_000
+/** Under this name, which no node can have, it is kept when the last record was taken. */
+const IDLE = '$idle'
 /** Cached rows looked at before the cache is called full. */
 const EVICTION_STEPS = 20_000
 
@@ -287,6 +291,7 @@ class Task implements TaskRun {
     const { subtopology: sub, id: taskId } = plan
     const streamTime = new StreamTime()
     const schedules = new Schedules()
+    const now = env.clock.now()
     const saved = new SavedNumbers((slot) => state.time(operatorSlot(slot)))
     const dropped = (reason: string, at: (Tp & { offset: number }) | undefined): void =>
       env.events.dropped(taskId, reason, at)
@@ -313,6 +318,11 @@ class Task implements TaskRun {
       })
     })
 
+    const idleTime = new IdleTime({
+      now,
+      at: saved.get(IDLE, 'at'),
+      keep: (at) => saved.set(IDLE, 'at', at)
+    })
     const outbox = new Outbox({
       taskId,
       producer,
@@ -328,6 +338,7 @@ class Task implements TaskRun {
       emit: (sink, record) => outbox.emit(sink, record),
       store: (name) => state.store(name),
       schedule: (_node, intervalMs, type, fire) => schedules.add(intervalMs, type, fire, env.clock.now()),
+      onIdle: (afterMs, advance) => idleTime.add(afterMs, advance),
       drop: (_node, reason) => dropped(reason, pump.source),
       streamTime: () => streamTime.now,
       source: () => pump.source,
@@ -349,7 +360,7 @@ class Task implements TaskRun {
       queues,
       outbox,
       work: instance,
-      expire: this.#expiry(state, saved, streamTime),
+      expire: windowExpiry(sub, state, saved, streamTime),
       saved,
       probe: (step) => env.probe?.(taskId, step),
       committed: (offsets, records) => env.events.committed(taskId, offsets, records)
@@ -362,6 +373,8 @@ class Task implements TaskRun {
       work: instance,
       schedules,
       streamTime,
+      idleTime,
+      atEnd: () => this.#atEnd(queues),
       committer,
       inbox,
       stores: (name) => this.#face(state, name, streamTime),
@@ -384,31 +397,18 @@ class Task implements TaskRun {
     return { pump, committer, queues }
   }
 
-  /**
-   * Window stores of user code are kept by the task's stream time, as their face shows them. A windowed aggregation keeps a time of its
-   * own, which may be behind the task's (a filter before it): expiring by the task's would refuse rows that it still takes.
-   */
-  #expiry(state: TaskState, saved: SavedNumbers, streamTime: StreamTime): () => Promise<void> {
-    const users = new Map<string, string[]>()
-    for (const node of this.plan.subtopology.nodes) {
-      if (node.kind !== 'processor') continue
-      for (const store of node.stores) users.set(store, [...(users.get(store) ?? []), node.name])
-    }
-    const windows = this.plan.subtopology.stores.filter((spec) => spec.kind === 'window')
-    return async () => {
-      for (const { name } of windows) {
-        const store = state.store(name) as WindowRowStore<unknown>
-        await (users.get(name)?.some((node) => saved.has(node)) ? store.expireRest() : store.expire(streamTime.now))
-      }
-    }
-  }
-
   #face(state: TaskState, name: string, streamTime: StreamTime): unknown {
     const rows = state.store(name)
     const now = (): number => streamTime.now
     return rows.spec.kind === 'window'
       ? windowFacade(rows as WindowRowStore<unknown>, rows.spec, now, now)
       : keyValueFacade(rows, rows.spec, now)
+  }
+
+  async #atEnd(queues: readonly SourceQueue[]): Promise<boolean> {
+    const tps = queues.map((queue) => queue.tp)
+    const ends = await this.#env.transport.offsets(tps, 'lso')
+    return queues.every((queue) => queue.position >= (ends.get(tpKey(queue.tp.topic, queue.tp.partition)) ?? 0))
   }
 
   #read(queue: SourceQueue, offset: number, pump: Pump): void {

@@ -8,6 +8,7 @@ import { cacheBudget } from '../store/cache/budget.ts'
 import { memoryDriver } from '../store/memory.ts'
 import type { MaybePromise, StoreSpec } from '../store/port.ts'
 import { openTaskState, type TaskState } from '../store/taskState.ts'
+import { IdleTime } from '../task/idleTime.ts'
 import { Schedules } from '../task/schedule.ts'
 import { StreamTime } from '../task/streamTime.ts'
 import { VirtualClock } from '../time.ts'
@@ -162,12 +163,16 @@ export class Driver {
     return taken
   }
 
-  /** Moves the wall clock; punctuators that come due fire in the order of their times. */
+  /** Moves the wall clock; punctuators that come due fire in the order of their times, then time goes on for what closes while no record comes. */
   async advance(ms: number): Promise<void> {
     const target = this.#clock.now() + ms
     await this.#clock.advance(ms)
     for (const task of this.tasks) await task.punctuate('wall', target)
     await this.#settle()
+    for (const task of this.tasks) {
+      await task.goOn(target)
+      await this.#settle()
+    }
   }
 
   /** Flushes caches, until nothing is left to give on, and saves the state as a task does at commit. */
@@ -223,6 +228,7 @@ class DrivenTask implements InstanceEnv {
   readonly #driver: Driver
   #time = new StreamTime()
   #schedules = new Schedules()
+  #idleTime: IdleTime
   #instance: TopologyInstance
   #source: RecordContext | undefined
   #placed: RecordContext | undefined | null = null
@@ -243,6 +249,7 @@ class DrivenTask implements InstanceEnv {
     this.state = state
     this.#sub = sub
     this.#driver = driver
+    this.#idleTime = this.#newIdleTime()
     this.#instance = new TopologyInstance(sub, this)
     this.#instance.init()
   }
@@ -250,6 +257,7 @@ class DrivenTask implements InstanceEnv {
   restart(): void {
     this.#instance.close()
     this.#schedules = new Schedules()
+    this.#idleTime = this.#newIdleTime()
     this.#instance = new TopologyInstance(this.#sub, this)
     this.#instance.init()
   }
@@ -272,6 +280,7 @@ class DrivenTask implements InstanceEnv {
     if (timestamp < 0) return this.drop(node.name, 'negative-timestamp')
     this.#partitionTimes.set(raw.topic, Math.max(before, timestamp))
     this.#time.observe(timestamp)
+    this.#idleTime.taken(this.clock.now())
     this.#source = { topic: raw.topic, partition: this.partition, offset }
     try {
       await source.prefetch(set, 0, 1)
@@ -286,6 +295,23 @@ class DrivenTask implements InstanceEnv {
 
   async punctuate(type: 'stream' | 'wall', time: number): Promise<void> {
     await this.#schedules.fire(type, time)
+  }
+
+  #newIdleTime(): IdleTime {
+    return new IdleTime({
+      now: this.clock.now(),
+      at: this.saved('$idle', 'at'),
+      keep: (at) => this.save('$idle', 'at', at)
+    })
+  }
+
+  /** The wall clock has moved and no record came. */
+  async goOn(now: number): Promise<void> {
+    if (this.#idleTime.next <= now) this.#idleTime.begin(now, this.#time.now)
+    while (this.#idleTime.passing) {
+      await this.flush()
+      await this.#idleTime.step()
+    }
   }
 
   async flush(): Promise<boolean> {
@@ -327,6 +353,10 @@ class DrivenTask implements InstanceEnv {
     fire: (time: number) => MaybePromise<void>
   ): ReturnType<Schedules['add']> {
     return this.#schedules.add(intervalMs, type, fire, this.clock.now())
+  }
+
+  onIdle(afterMs: number, advance: (time: number) => MaybePromise<void>): void {
+    this.#idleTime.add(afterMs, advance)
   }
 
   drop(_node: string, reason: string): void {

@@ -33,6 +33,8 @@ export interface InstanceEnv {
     type: 'stream' | 'wall',
     fire: (time: number) => MaybePromise<void>
   ): Cancellable
+  /** Operators ask in topological order. */
+  onIdle?(afterMs: number, advance: (time: number) => MaybePromise<void>): void
   drop(node: string, reason: string): void
   /** Highest event time taken for processing; -1 before the first record. */
   streamTime(): number
@@ -176,6 +178,10 @@ class NodeContext implements OperatorContext {
       throw new TopologyError(`Node "${this.nodeName}" schedules every ${intervalMs} ms: an interval is at least 1 ms.`)
     }
     return this.#env.schedule(this.nodeName, intervalMs, type, (time) => this.#guard(() => fire(time)))
+  }
+
+  onIdle(afterMs: number, advance: (time: number) => MaybePromise<void>): void {
+    this.#env.onIdle?.(afterMs, (time) => this.#guard(() => advance(time)))
   }
 
   /** @internal For calls of the task into the operator: throws say where. */

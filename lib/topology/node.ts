@@ -90,6 +90,11 @@ export interface OperatorContext {
   store(name: string): TaskStore
   /** 'stream' first fires with the first record; 'wall' after one interval. A due schedule fires once, then on its grid (missed points are skipped). */
   schedule(intervalMs: number, type: 'stream' | 'wall', fire: (time: number) => MaybePromise<void>): Cancellable
+  /**
+   * While no record comes to the task for `afterMs` of wall clock, `advance` is called each time so much has passed: with stream time moved on as
+   * the wall clock has. Every store above is flushed by then.
+   */
+  onIdle(afterMs: number, advance: (time: number) => MaybePromise<void>): void
   /** Counts and reports a record that is not processed further: 'null-key', 'late', … */
   drop(reason: string): void
   /** A number that survives restarts with the task's state, per node and slot: an operator's own stream time. undefined before the first set. */

@@ -3,6 +3,7 @@ import { TransportError } from '../../lib/errors.ts'
 import type { Group } from '../../lib/kafka/port.ts'
 import type { StreamRecord } from '../../lib/record.ts'
 import { Committer, type Work } from '../../lib/task/commit.ts'
+import { IdleTime } from '../../lib/task/idleTime.ts'
 import { Inbox } from '../../lib/task/inbox.ts'
 import { Intake } from '../../lib/task/intake.ts'
 import { Outbox } from '../../lib/task/outbox.ts'
@@ -21,7 +22,7 @@ const tp = { topic: 'in', partition: 0 }
 const sink: SinkNode = { kind: 'sink', name: 'sink', parents: ['source'], topic: 'out', key: text, value: text }
 const staleMember = () => new TransportError('old generation', 'stale-member', { kafkaCode: 22 })
 
-interface Options extends Partial<Pick<PumpOptions, 'commitIntervalMs' | 'full'>> {
+interface Options extends Partial<Pick<PumpOptions, 'commitIntervalMs' | 'full' | 'atEnd'>> {
   process?: (record: StreamRecord<string, string>, emit: () => void) => void | Promise<void>
   prefetch?: (from: number, to: number) => void | Promise<void>
   probe?: (step: TaskStep) => void
@@ -38,6 +39,7 @@ class Rig {
   readonly producer: FakeProducer
   readonly schedules = new Schedules()
   readonly streamTime = new StreamTime()
+  readonly idleTime = new IdleTime({ now: 1_000, at: undefined, keep() {} })
   readonly stop = new AbortController()
   readonly persisted: Map<string, number>[] = []
   readonly times = new Map<string, number>()
@@ -103,6 +105,8 @@ class Rig {
       work: idle,
       schedules: this.schedules,
       streamTime: this.streamTime,
+      idleTime: this.idleTime,
+      atEnd: options.atEnd ?? (async () => true),
       committer: this.committer,
       inbox: this.inbox,
       stores: (name) => `store ${name}`,
@@ -422,6 +426,89 @@ describe('Commits while the group rebalances', () => {
     await rig.rest()
     await rig.pump.hold()
     expect(await rig.done.catch((e: unknown) => e)).to.have.property('fault', 'fenced')
+  })
+})
+
+describe('Time that goes on without records', () => {
+  const asked = (rig: Rig): number[] => {
+    const times: number[] = []
+    rig.idleTime.add(500, (time) => void times.push(time))
+    return times
+  }
+
+  it('begins when nothing came for so long and the log has no more, and goes on each time so much has passed', async () => {
+    const rig = new Rig()
+    const times = asked(rig)
+    rig.run()
+    await rig.clock.advance(5_000)
+    await rig.rest()
+    expect(times, 'before the first record there is no time').to.deep.equal([])
+    rig.push(10)
+    await rig.rest()
+    for (let i = 0; i < 4; i++) {
+      await rig.clock.advance(250)
+      await rig.rest()
+    }
+    expect(times).to.deep.equal([509, 1_009])
+    await rig.drained()
+  })
+
+  it('stands while the log has more, or the broker does not answer', async () => {
+    let answer: () => Promise<boolean> = async () => false
+    const rig = new Rig({ atEnd: () => answer() })
+    const times = asked(rig)
+    rig.run()
+    rig.push(1)
+    await rig.rest()
+    for (const next of [() => Promise.reject(new TransportError('gone', 'retriable')), async () => true]) {
+      await rig.clock.advance(500)
+      await rig.rest()
+      expect(times).to.deep.equal([])
+      answer = next
+    }
+    await rig.clock.advance(500)
+    await rig.rest()
+    expect(times, 'and counts from the last record').to.deep.equal([1_500])
+    await rig.drained()
+  })
+
+  it('waits anew after a record, also one that comes while the log is asked', async () => {
+    let answer = (_: boolean): void => {}
+    const rig = new Rig({ atEnd: () => new Promise((resolve) => (answer = resolve)) })
+    const times = asked(rig)
+    rig.run()
+    rig.push(1)
+    await rig.rest()
+    await rig.clock.advance(500)
+    await rig.rest()
+    rig.push(1)
+    await rig.rest()
+    answer(true)
+    await rig.rest()
+    expect(times).to.deep.equal([])
+    await rig.clock.advance(499)
+    await rig.rest()
+    expect(times).to.deep.equal([])
+    await rig.clock.advance(1)
+    await rig.rest()
+    answer(true)
+    await rig.rest()
+    expect(times).to.deep.equal([501])
+    await rig.drained()
+  })
+
+  it('counts from the last record before a restart, and waits for so long after it all the same', async () => {
+    const kept: number[] = []
+    const time = new IdleTime({ now: 1_000, at: 400, keep: (at) => void kept.push(at) })
+    const given: number[] = []
+    time.add(500, (t) => void given.push(t))
+    expect(time.next).to.equal(1_500)
+    time.begin(1_500, 70)
+    await time.step()
+    expect(given).to.deep.equal([70 + 1_100])
+    time.taken(1_600)
+    expect(kept).to.deep.equal([1_600])
+    expect(time.next).to.equal(2_100)
   })
 })
 
