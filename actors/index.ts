@@ -39,6 +39,7 @@ export {
   type Table,
   type TableJoinOptions,
   type TableOptions,
+  type TableRows,
   type TimeWindows,
   type ToOptions,
   type Topic,

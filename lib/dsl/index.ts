@@ -9,6 +9,7 @@ export type {
   ValuesContext,
   ValuesProcessor
 } from '../operators/process.ts'
+export type { TableRows } from '../operators/tableFace.ts'
 export type { SessionWindows, SlidingWindows, TimeWindows } from '../operators/windows.ts'
 export { TopologyBuilder, topology } from './builder.ts'
 export type { Cogrouped, CogroupedByOptions, SessionCogrouped, WindowedCogrouped } from './cogroup.ts'

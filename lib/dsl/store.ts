@@ -1,6 +1,7 @@
 /** Stores that `process` may use, as values: the definition carries the types to where the store is asked for. */
 
 import { markSerde } from '../operators/expiry.ts'
+import type { TableAccess } from '../operators/tableFace.ts'
 import type { Serde } from '../record.ts'
 import { expiryName, type KeyValueStore, type StoreSpec, type WindowStore } from '../store/port.ts'
 import { type Duration, ms } from '../time.ts'
@@ -9,9 +10,12 @@ import { checkRetention, whole } from './windows.ts'
 
 export interface StoreDefinition<N extends string, F> {
   readonly name: N
-  readonly spec: StoreSpec
+  /** Undefined: it is the rows of a table, which has its store. */
+  readonly spec?: StoreSpec
   /** @internal The store that lies beside it. */
   readonly beside?: StoreSpec
+  /** @internal The rows of a table: what reads them, and the node that keeps them. */
+  readonly table?: { readonly access: () => TableAccess; readonly graph: Topology; readonly node: string }
   /** @internal Types only: what `context.store(name)` gives. */
   readonly _face?: F
 }

@@ -8,13 +8,7 @@ import { type AsyncMapper, MapAsyncOperator } from '../operators/mapAsync.ts'
 import { MapValuesOperator } from '../operators/mapValues.ts'
 import { MergeOperator } from '../operators/merge.ts'
 import { PeekOperator } from '../operators/peek.ts'
-import {
-  ProcessOperator,
-  type Processor,
-  type ProcessorContext,
-  type ValuesContext,
-  type ValuesProcessor
-} from '../operators/process.ts'
+import type { Processor, ProcessorContext, ValuesContext, ValuesProcessor } from '../operators/process.ts'
 import { SelectKeyOperator } from '../operators/selectKey.ts'
 import { type Branch, SplitOperator } from '../operators/split.ts'
 import type { StreamTableJoiner } from '../operators/streamTableJoin.ts'
@@ -27,6 +21,7 @@ import type { SinkNode } from '../topology/node.ts'
 import { type DeduplicateOptions, deduplicatePart } from './deduplicate.ts'
 import { Grouped } from './grouped.ts'
 import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
+import { processPart } from './processPart.ts'
 import type { StoreDefinition } from './store.ts'
 import { type JoinKind, joinStreams, type StreamJoinOptions } from './streamJoin.ts'
 import type {
@@ -365,7 +360,7 @@ export class Stream<K, V> {
       | { create(): Processor<K, V, K2, V2, StoreFaces<S>> },
     options: ProcessOptions<K2, V2, S> = {}
   ): Stream<K2, V2> {
-    const node = this.#process('process', processor, options, false)
+    const node = processPart(this.part, 'process', processor, options, false)
     const key = options.key ?? (this.part.key as unknown as Serde<K2> | undefined)
     const value = options.value ?? (this.part.value as unknown as Serde<V2> | undefined)
     return new Stream<K2, V2>({ ...this.#base(node), key, value, rekeyed: true })
@@ -388,7 +383,7 @@ export class Stream<K, V> {
       | { create(): ValuesProcessor<K, V, V2, StoreFaces<S>> },
     options: ProcessValuesOptions<V2, S> = {}
   ): Stream<K, V2> {
-    const node = this.#process('processValues', processor, options, true)
+    const node = processPart(this.part, 'processValues', processor, options, true)
     return this.#valued(node, options.value ?? (this.part.value as unknown as Serde<V2> | undefined))
   }
 
@@ -430,23 +425,6 @@ export class Stream<K, V> {
   ): Stream<K, unknown> {
     if (other instanceof Table) return new Stream(joinTable(this.part, other, kind === 'leftJoin', joiner, options))
     return new Stream(joinStreams(this.part, other.part, kind, joiner, options))
-  }
-
-  #process(
-    what: string,
-    // biome-ignore lint/suspicious/noExplicitAny: the callers say it exactly
-    processor: ((record: any, context: any) => MaybePromise<void>) | { create(): any },
-    options: { readonly name?: string; readonly stores?: readonly StoreDefinition<string, unknown>[] },
-    keepsKey: boolean
-  ): string {
-    const definitions = options.stores ?? []
-    const specs = definitions.flatMap(({ spec, beside }) => (beside ? [spec, beside] : [spec]))
-    for (const spec of specs) this.part.graph.shareStore(spec)
-    const create = typeof processor === 'function' ? () => ({ process: processor }) : () => processor.create()
-    const stores = specs.map((spec) => spec.name)
-    const parts = { name: options.name, stores, keepsKey }
-    const living = definitions.filter(({ beside }) => beside).map(({ name }) => name)
-    return step(this.part, what, parts, () => new ProcessOperator(create(), keepsKey, living))
   }
 
   #group<K3>(part: Part<K3, V>, { name, key, value }: SerdeOptions<K3, V>): Grouped<NonNullable<K3>, V> {

@@ -2,6 +2,7 @@
 
 import { TopologyError } from '../errors.ts'
 import { SelectKeyOperator } from '../operators/selectKey.ts'
+import { isSliding, type TableAccess, type TableRows, viewAccess, windowAccess } from '../operators/tableFace.ts'
 import { type GroupSelector, TableGroupByOperator } from '../operators/tableGroupBy.ts'
 import { TableRowsOperator } from '../operators/tableRows.ts'
 import { combination } from '../operators/tableTableJoin.ts'
@@ -13,13 +14,14 @@ import { versionsSerde } from '../operators/versions.ts'
 import type { Serde, StreamRecord } from '../record.ts'
 import { changed } from '../serde/changed.ts'
 import { json } from '../serde/json.ts'
+import { isWindowed } from '../serde/windowed.ts'
 import type { Duration } from '../time.ts'
 import { callSite } from '../topology/names.ts'
 import type { Change, Operator } from '../topology/node.ts'
 import { type ForeignKeyOptions, joinByForeignKey } from './foreignKeyJoin.ts'
 import { GroupedTable } from './groupedTable.ts'
 import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
-import { addKeyValue, specOf } from './store.ts'
+import { addKeyValue, type StoreDefinition, specOf } from './store.ts'
 import { type NodeOptions, Stream } from './stream.ts'
 import { type SuppressOptions, suppressPart } from './suppress.ts'
 import { joinTables, type TableJoinOptions } from './tableJoin.ts'
@@ -230,11 +232,13 @@ export class Table<K, V> {
     return new Table(part, materialise, materialise)
   }
 
-  /** Sessions of a key share a row; a join looks for each by its own key. */
+  /** Sessions of a key, and sliding windows, share a row; who looks for one by its own key needs rows of their own. */
   #byRow(): Table<K, V> {
-    const { graph, value } = this.part
-    if (graph.storeSpec(this.materialise())?.kind !== 'session') return this
-    return this.#values('sessions', {}, value, (row) => row)
+    const { graph, key, value } = this.part
+    const spec = graph.storeSpec(this.materialise())
+    const sliding = spec !== undefined && isSliding(spec, key as Serde<unknown>)
+    if (spec?.kind !== 'session' && !sliding) return this
+    return this.#values(sliding ? 'windows' : 'sessions', {}, value, (row) => row)
   }
 
   #join<V2, R>(
@@ -257,6 +261,28 @@ export class Table<K, V> {
       table.view = () => joinedView<NonNullable<R>>(this.view(), other.view(), combine)
     }
     return table
+  }
+
+  /**
+   * The table's rows as a store that `process` may read: a row by its key, also of sessions and sliding windows; of a versioned table as of a time.
+   * The topics of the processor's stream and of the table must have equal partition counts, and only keys of the task's partition are there.
+   * @param name what the processor calls it
+   * @example
+   * const perDay = grouped.windowedBy(tumbling('1d')).count({ name: 'per-day' })
+   * stream.processValues(async (record, context) => {
+   *   const start = record.timestamp - (record.timestamp % 86_400_000)
+   *   const flights = await context.store('per-day').get({ key: record.key, start, end: start + 86_400_000 })
+   *   await context.forward({ value: flights ?? 0 })
+   * }, { stores: [perDay.rows('per-day')], value: long() })
+   */
+  rows<const N extends string>(name: N): StoreDefinition<N, TableRows<K, V>> {
+    const access = (): TableAccess => {
+      const key = keySerde(this.part, undefined, 'rows()') as Serde<unknown>
+      if (!isWindowed(key)) return viewAccess(this.view(), key)
+      return windowAccess(this.part.graph.storeSpec(this.materialise())!, key)
+    }
+    const { graph, node } = this.part
+    return { name, table: { access, graph, node } }
   }
 
   #values<V2>(

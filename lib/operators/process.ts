@@ -10,6 +10,7 @@ import type { WindowRowStore } from '../store/windowRows.ts'
 import { type Clock, type Duration, ms } from '../time.ts'
 import type { Cancellable, Operator, OperatorContext, RecordContext } from '../topology/node.ts'
 import { Expiry } from './expiry.ts'
+import type { TableAccess } from './tableFace.ts'
 
 /** What a processor may forward: time and headers default to those of the record in hand. */
 export interface Output<K, V> {
@@ -73,20 +74,28 @@ export class ProcessOperator<K, V, K2, V2> implements Operator {
   readonly #processor: Processor<K, V, K2, V2>
   readonly #keepsKey: boolean
   readonly #stores: readonly string[]
+  readonly #tables: ReadonlyMap<string, TableAccess>
   #context!: UserContext<K2, V2>
 
   /**
    * @param keepsKey refuses to forward under another key
    * @param stores names of its stores whose rows live for a time
+   * @param tables whose rows it reads, by the name it calls them
    */
-  constructor(processor: Processor<K, V, K2, V2>, keepsKey = false, stores: readonly string[] = []) {
+  constructor(
+    processor: Processor<K, V, K2, V2>,
+    keepsKey = false,
+    stores: readonly string[] = [],
+    tables: ReadonlyMap<string, TableAccess> = new Map()
+  ) {
+    this.#tables = tables
     this.#processor = processor
     this.#stores = stores
     this.#keepsKey = keepsKey
   }
 
   init(context: OperatorContext): void {
-    this.#context = new UserContext(context, this.#keepsKey, this.#stores)
+    this.#context = new UserContext(context, this.#keepsKey, this.#stores, this.#tables)
     this.#processor.init?.(this.#context as unknown as ProcessorContext<K2, V2>)
   }
 
@@ -111,12 +120,19 @@ export class ProcessOperator<K, V, K2, V2> implements Operator {
 class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown>> {
   readonly #context: OperatorContext
   readonly #keepsKey: boolean
+  readonly #tables: ReadonlyMap<string, TableAccess>
   readonly #faces = new Map<string, unknown>()
   readonly #lives = new Map<string, Expiry<unknown>>() // of stores with a time to live
   #time = -1 // of the record or punctuation in hand
   #record: StreamRecord<unknown, unknown> | undefined
 
-  constructor(context: OperatorContext, keepsKey: boolean, stores: readonly string[]) {
+  constructor(
+    context: OperatorContext,
+    keepsKey: boolean,
+    stores: readonly string[],
+    tables: ReadonlyMap<string, TableAccess>
+  ) {
+    this.#tables = tables
     this.#context = context
     this.#keepsKey = keepsKey
     for (const name of stores) this.#lives.set(name, Expiry.shared(context, context.store(name) as RowStore<unknown>))
@@ -192,7 +208,8 @@ class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown
   store(name: string): unknown {
     const known = this.#faces.get(name)
     if (known !== undefined) return known
-    const face = this.#face(this.#context.store(name))
+    const table = this.#tables.get(name)
+    const face = table ? table.open((store) => this.#context.store(store)) : this.#face(this.#context.store(name))
     this.#faces.set(name, face)
     return face
   }

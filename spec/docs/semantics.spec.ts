@@ -13,7 +13,7 @@ const rows = table.split('\n').filter((line) => /^\| (table )?`/.test(line))
 const named = new Set(rows.flatMap((row) => [...row.split(' | ')[0]!.matchAll(/`(\w+)`/g)].map(([, name]) => name!)))
 
 /** Not operators. */
-const OTHER = ['constructor', 'build', 'describe']
+const OTHER = ['constructor', 'build', 'describe', 'rows']
 const methods = [TopologyBuilder, Stream, Table, Grouped, WindowedGrouped].flatMap((type) =>
   Object.getOwnPropertyNames(type.prototype).filter((name) => !OTHER.includes(name))
 )

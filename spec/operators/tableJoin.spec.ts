@@ -1,6 +1,6 @@
 /** Joins of two tables: caches, chains over one table, restarts, a naive model. */
 import { expect } from 'chai'
-import { session, type Table, topic, topology, tumbling } from '../../lib/dsl/index.ts'
+import { session, sliding, type Table, topic, topology, tumbling } from '../../lib/dsl/index.ts'
 import { long, nullable, string } from '../../lib/serde/index.ts'
 import { type Driver, drive } from '../../lib/testing/drive.ts'
 import { seededRandom } from '../../lib/time.ts'
@@ -134,7 +134,7 @@ describe('table-table joins', () => {
     }
   })
 
-  it('join tables of windows and of sessions', async () => {
+  it('join tables of windows, of sliding ones too, and of sessions', async () => {
     for (const cache of [false, true]) {
       const t = topology()
       const grouped = t.stream(a).groupByKey()
@@ -142,6 +142,7 @@ describe('table-table joins', () => {
       const pair = (l: number, r: number): string => `${l}/${r}`
       for (const [name, windowed] of [
         ['tumbling', grouped.windowedBy(tumbling(10))],
+        ['sliding', grouped.windowedBy(sliding(10))],
         ['session', grouped.windowedBy(session(10))]
       ] as const) {
         const twice = windowed.count({ name: `${name}-2` }).mapValues((n) => n * 2, { value: long() })
@@ -158,6 +159,8 @@ describe('table-table joins', () => {
       const last = new Map(rows(d).map(([key, value]) => [key, value]))
       expect([...last].filter(([, value]) => value !== null)).to.have.deep.members([
         ['tumbling k 0', '2/4'],
+        ['sliding k 0', '2/4'],
+        ['sliding k 2', '1/2'],
         ['session k 1', '2/4']
       ])
     }
