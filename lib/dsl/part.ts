@@ -110,6 +110,7 @@ export function through<K, V>(
   const key = keySerde(part, options.key, what)
   const value = valueSerde(part, options.value)
   const name = stateName(part, suffix, options.name)
+  graph.checkRepartition(name)
   let parent = part.node
   if (!options.keepNullKeys) {
     parent = `${name}-repartition-keys`

@@ -111,10 +111,8 @@ export class Topology implements Buildable {
    */
   addRepartition(draft: RepartitionDraft): string {
     const place = callSite()
-    checkName('repartition', draft.name, place)
+    this.checkRepartition(draft.name)
     const source = `${draft.name}-repartition`
-    if (this.#repartitions.has(source))
-      throw duplicate('repartition', draft.name, this.#nodes.get(source)!.place, place)
     this.#checkParents(source, [draft.parent])
     const { key, value, partitions, partitioner } = draft
     if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
@@ -129,6 +127,14 @@ export class Topology implements Buildable {
     this.#add({ kind: 'source', name: source, topics: [source], key, value })
     this.#repartitions.set(source, draft)
     return source
+  }
+
+  /** Before the nodes around a repartition topic are added. @throws TopologyError when its name is not valid or taken */
+  checkRepartition(name: string): void {
+    const place = callSite()
+    checkName('repartition', name, place)
+    const known = this.#nodes.get(`${name}-repartition`)
+    if (this.#repartitions.has(`${name}-repartition`)) throw duplicate('repartition', name, known!.place, place)
   }
 
   /** The topics behind these nodes must have equal partition counts, or `node` would not see matching keys in one task. */
