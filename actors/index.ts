@@ -1,4 +1,13 @@
 /** Millrace's public API. */
+export type { Behaviour } from '../lib/behaviour/keyed.ts'
+export {
+  type MachineOutputs,
+  type MachineParts,
+  type MachineRecord,
+  machineBehaviour
+} from '../lib/behaviour/machine.ts'
+export type { MachineView } from '../lib/behaviour/machineLogic.ts'
+export type { MigratedState } from '../lib/behaviour/machineRow.ts'
 export {
   type Cogrouped,
   type CogroupedByOptions,

@@ -9,19 +9,8 @@ import {
 } from 'xstate'
 import { ProcessingError } from '../errors.ts'
 import { REFUSED, refuse } from './machineCheck.ts'
-import {
-  type Act,
-  ASSIGN,
-  CANCEL,
-  CUSTOM,
-  EMIT,
-  initialPlan,
-  LOG,
-  type Plan,
-  planOf,
-  RAISE,
-  type Transition
-} from './machinePlan.ts'
+import { type Act, ASSIGN, CANCEL, CUSTOM, EMIT, LOG, RAISE, type Transition } from './machinePlan.ts'
+import { type MachineStates, type Made, NO_HISTORY, snapshotOf } from './machineStates.ts'
 
 /** What a step asks for besides the next snapshot, in the order of the machine's actions. */
 export interface MachineEffects {
@@ -32,38 +21,8 @@ export interface MachineEffects {
   log(label: string | undefined, value: unknown): void
 }
 
-/** The durable part of a snapshot. */
-export interface StoredSnapshot {
-  readonly value: unknown
-  readonly context: unknown
-  /** Ids of the nodes that history states recall. */
-  readonly history?: Readonly<Record<string, readonly string[]>> | undefined
-}
-
-/** States that are active together: everything about a snapshot that does not depend on its context. */
-interface Configuration {
-  /** `value` as JSON, or itself when it is a word. */
-  readonly key: string
-  readonly template: AnyMachineSnapshot
-  readonly nodes: ReadonlySet<AnyStateNode>
-  readonly plans: Map<Transition, Made | null>
-  /** Transitions by event type, where no guard decides; undefined: guards do. null: the event has none. */
-  readonly byType: Map<string, Transition | null> | undefined
-  /** Eventless transitions may follow any event. */
-  readonly eventless: boolean
-}
-
-/** A plan with the configuration it leads to. */
-interface Made extends Plan {
-  readonly to: Configuration
-}
-
 /** Event types come from records: nobody bounds them. */
 const MOST_TYPES = 1_000
-/** Parallel states multiply. */
-const MOST_CONFIGURATIONS = 10_000
-const NO_CHILDREN = Object.freeze({})
-const NO_HISTORY = Object.freeze({})
 
 // biome-ignore lint/suspicious/noExplicitAny: actions and guards of any machine
 type Any = any
@@ -71,7 +30,7 @@ type Any = any
 /**
  * Steps of one machine, for any number of keys. Not for two threads of control: one per task.
  * @example
- * const step = new MachineStep(machine, effects)
+ * const step = new MachineStep(new MachineStates(machine), effects)
  * let snapshot = step.start({ key: 'o-1' })
  * snapshot = step.receive(snapshot, { type: 'paid' })
  */
@@ -80,11 +39,11 @@ export class MachineStep {
   readonly #effects: MachineEffects
   readonly #self: Any
   readonly #scope: Any
-  readonly #byNodes = new WeakMap<object, Configuration>()
-  readonly #byKey = new Map<string, Configuration>()
-  readonly #initial: Made | null
+  readonly #states: MachineStates
 
-  constructor(machine: AnyStateMachine, effects: MachineEffects) {
+  constructor(states: MachineStates, effects: MachineEffects) {
+    const { machine } = states
+    this.#states = states
     this.#machine = machine
     this.#effects = effects
     // An actor of an empty machine: one of this machine would run its guards and assigns on being made.
@@ -107,13 +66,11 @@ export class MachineStep {
       emit: () => {},
       actionExecutor: (action: Any) => this.#interpret(action)
     }
-    const plan = initialPlan(machine)
-    this.#initial = plan && this.#made(plan)
   }
 
   /** @throws what the machine's own functions throw */
   start(input: unknown): AnyMachineSnapshot {
-    const plan = this.#initial
+    const plan = this.#states.initial
     if (plan === null) return this.#kept(this.#machine.getInitialSnapshot(this.#scope, input as Any))
     const given: unknown = this.#machine.config.context
     const context =
@@ -121,10 +78,10 @@ export class MachineStep {
     return this.#run(plan, context, { type: 'xstate.init', input } as EventObject, NO_HISTORY)
   }
 
-  /** The same snapshot when the event changes nothing. Snapshots must come from this object. @throws as `start` */
+  /** The same snapshot when the event changes nothing. Snapshots must come from here, or from the same states. @throws as `start` */
   receive(snapshot: AnyMachineSnapshot, event: EventObject): AnyMachineSnapshot {
     this.#self._snapshot = snapshot
-    const from = this.#byNodes.get(snapshot._nodes)
+    const from = this.#states.of(snapshot)
     if (from === undefined || from.eventless) return this.#slow(snapshot, event)
     let transition = from.byType?.get(event.type)
     if (transition === undefined) {
@@ -134,12 +91,7 @@ export class MachineStep {
       if (from.byType && from.byType.size < MOST_TYPES) from.byType.set(event.type, transition)
     }
     if (transition === null) return snapshot
-    let plan = from.plans.get(transition)
-    if (plan === undefined) {
-      const planned = planOf(this.#machine, from.nodes, transition)
-      plan = planned && this.#made(planned)
-      from.plans.set(transition, plan)
-    }
+    const plan = this.#states.plan(from, transition)
     if (plan === null) return this.#slow(snapshot, event)
     const { acts } = plan
     if (acts.length === 0 && plan.to === from) return snapshot
@@ -147,45 +99,24 @@ export class MachineStep {
     return plan.to === from && next.context === snapshot.context ? snapshot : next
   }
 
-  /** A snapshot from its durable part. @throws Error of XState when the machine has no such states */
-  restore({ value, context, history }: StoredSnapshot): AnyMachineSnapshot {
-    const key = keyOf(value)
-    const { template } = this.#byKey.get(key) ?? this.#configuration(key, value)
-    return this.#snapshot(template, context, history ? this.#recalled(history) : NO_HISTORY)
-  }
-
-  /** The state value as JSON, from a table. */
-  valueText(snapshot: AnyMachineSnapshot): string {
-    const key = this.#byNodes.get(snapshot._nodes)?.key ?? keyOf(snapshot.value)
-    return typeof snapshot.value === 'string' ? JSON.stringify(key) : key
-  }
-
-  #recalled(history: NonNullable<StoredSnapshot['history']>): Any {
-    const byId = (id: string): AnyStateNode => this.#machine.getStateNodeById(`#${id}`)
-    return Object.fromEntries(Object.entries(history).map(([state, ids]) => [state, ids.map(byId)]))
-  }
-
   #slow(snapshot: AnyMachineSnapshot, event: EventObject): AnyMachineSnapshot {
     return this.#kept(this.#machine.transition(snapshot as Any, event, this.#scope))
   }
 
-  /** A snapshot that XState made: checked, and its states shared with all others that have the same. */
+  /** A snapshot that XState made: checked, and with shared states. */
   #kept(snapshot: AnyMachineSnapshot): AnyMachineSnapshot {
     if (snapshot.status === 'error') throw snapshot.error
     for (const id in snapshot.children) throw refuse(this.#machine.id, `spawns the actor "${id}"`, 'spawn')
-    if (snapshot.status !== 'active' || this.#byNodes.has(snapshot._nodes)) return snapshot
-    const key = keyOf(snapshot.value)
-    const { template } = this.#byKey.get(key) ?? this.#configuration(key, snapshot.value)
-    return this.#snapshot(template, snapshot.context, snapshot.historyValue)
+    return snapshot.status === 'active' ? this.#states.shared(snapshot) : snapshot
   }
 
   #run(plan: Made, before: Any, event: EventObject, history: Any): AnyMachineSnapshot {
     const { acts, final, untilEnd } = plan
     let context = this.#perform(acts, 0, untilEnd, before, event)
-    if (final === undefined) return this.#snapshot(plan.to.template, context, history)
+    if (final === undefined) return snapshotOf(plan.to.template, context, history)
     const output = this.#outputOf(final, context, event)
     context = this.#perform(acts, untilEnd, acts.length, context, event)
-    return this.#snapshot(plan.to.template, context, history, 'done', output)
+    return snapshotOf(plan.to.template, context, history, 'done', output)
   }
 
   #perform(acts: readonly Act[], from: number, to: number, before: Any, event: EventObject): Any {
@@ -258,78 +189,7 @@ export class MachineStep {
   readonly #spawn = (): never => {
     throw refuse(this.#machine.id, 'spawns an actor', 'spawn')
   }
-
-  #made(plan: Plan): Made | null {
-    if (plan.final) {
-      // The configuration of an ended machine leads nowhere: only its value is of use.
-      const value = plan.final.key
-      return { ...plan, to: this.#byKey.get(value) ?? this.#configuration(value, value) }
-    }
-    const value = activeValue(this.#machine.root, plan.nodes)
-    const key = keyOf(value)
-    const to = this.#byKey.get(key) ?? this.#configuration(key, value)
-    const same = to.nodes.size === plan.nodes.size && [...plan.nodes].every((node) => to.nodes.has(node))
-    return same && this.#byKey.has(key) ? { ...plan, to } : null
-  }
-
-  #configuration(key: string, value: unknown): Configuration {
-    const stored = { value, status: 'active', context: {}, children: {}, historyValue: {} }
-    const template = this.#machine.restoreSnapshot(stored as Any, this.#scope) as AnyMachineSnapshot
-    const nodes = new Set(template._nodes as AnyStateNode[])
-    const transitions = [...nodes].flatMap((node) => [...node.transitions.values()].flat())
-    const made: Configuration = {
-      key,
-      template,
-      nodes,
-      plans: new Map(),
-      byType: transitions.some(({ guard }) => guard !== undefined) ? undefined : new Map(),
-      eventless: [...nodes].some((node) => node.always)
-    }
-    if (this.#byKey.size < MOST_CONFIGURATIONS) {
-      this.#byKey.set(key, made)
-      this.#byNodes.set(template._nodes, made)
-    }
-    return made
-  }
-
-  /** As XState makes one, without working out again what follows from the states. */
-  #snapshot(
-    template: AnyMachineSnapshot,
-    context: Any,
-    historyValue: Any,
-    status = 'active',
-    output: unknown = undefined
-  ): AnyMachineSnapshot {
-    // One literal, field by field: built by spreading it was 40 times slower.
-    return {
-      status,
-      output,
-      error: undefined,
-      machine: template.machine,
-      context,
-      _nodes: template._nodes,
-      value: template.value,
-      tags: template.tags,
-      children: NO_CHILDREN,
-      historyValue,
-      matches: template.matches,
-      hasTag: template.hasTag,
-      can: template.can,
-      getMeta: template.getMeta,
-      toJSON: template.toJSON
-    } as unknown as AnyMachineSnapshot
-  }
 }
 
 const resolved = (of: unknown, args: unknown, params: unknown): unknown =>
   typeof of === 'function' ? of(args, params) : of
-
-const keyOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
-
-/** The state value of a set of active nodes. */
-function activeValue(node: AnyStateNode, nodes: ReadonlySet<AnyStateNode>): unknown {
-  const children = (Object.values(node.states) as AnyStateNode[]).filter((child) => nodes.has(child))
-  const [first] = children
-  if (node.type === 'compound' && first && (first.type === 'atomic' || first.type === 'final')) return first.key
-  return Object.fromEntries(children.map((child) => [child.key, activeValue(child, nodes)]))
-}

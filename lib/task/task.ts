@@ -340,6 +340,7 @@ class Task implements TaskRun {
       schedule: (_node, intervalMs, type, fire) => schedules.add(intervalMs, type, fire, env.clock.now()),
       onIdle: (afterMs, advance) => idleTime.add(afterMs, advance),
       drop: (_node, reason) => dropped(reason, pump.source),
+      log: (node, facts, message) => env.logger.info({ task: taskId, node, ...facts }, message),
       streamTime: () => streamTime.now,
       source: () => pump.source,
       place: (source) => pump.place(source),

@@ -36,6 +36,7 @@ export interface InstanceEnv {
   /** Operators ask in topological order. */
   onIdle?(afterMs: number, advance: (time: number) => MaybePromise<void>): void
   drop(node: string, reason: string): void
+  log?(node: string, facts: object, message: string): void
   /** Highest event time taken for processing; -1 before the first record. */
   streamTime(): number
   /** The record in hand; undefined in punctuators. */
@@ -217,6 +218,9 @@ class NodeContext implements OperatorContext {
 
   drop(reason: string): void {
     this.#env.drop(this.nodeName, reason)
+  }
+  log(facts: object, message: string): void {
+    this.#env.log?.(this.nodeName, facts, message)
   }
   saved(slot: string): number | undefined {
     return this.#env.saved(this.nodeName, slot)

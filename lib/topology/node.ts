@@ -97,6 +97,8 @@ export interface OperatorContext {
   onIdle(afterMs: number, advance: (time: number) => MaybePromise<void>): void
   /** Counts and reports a record that is not processed further: 'null-key', 'late', … */
   drop(reason: string): void
+  /** To the runtime's logger. */
+  log(facts: object, message: string): void
   /** A number that survives restarts with the task's state, per node and slot: an operator's own stream time. undefined before the first set. */
   saved(slot: string): number | undefined
   save(slot: string, value: number): void

@@ -16,6 +16,7 @@ import {
   setup,
   stateIn
 } from 'xstate'
+import { MachineStates } from '../../lib/behaviour/machineStates.ts'
 import { MachineStep } from '../../lib/behaviour/machineStep.ts'
 import { compare, effects, Ours } from './machineTrace.ts'
 
@@ -405,14 +406,12 @@ describe('A step of a machine gives what XState gives for', () => {
   }
 })
 
-describe('A step of a machine', () => {
-  const silent = { emit() {}, raise() {}, cancel() {}, log() {} }
+const stepOf = (made: AnyStateMachine): MachineStep =>
+  new MachineStep(new MachineStates(made), { emit() {}, raise() {}, cancel() {}, log() {} })
 
+describe('A step of a machine', () => {
   it('gives the same snapshot when nothing changes, so that nothing is written', () => {
-    const step = new MachineStep(
-      machine({ initial: 'a', states: { a: { on: { look: { actions: log('x') } } } } }),
-      silent
-    )
+    const step = stepOf(machine({ initial: 'a', states: { a: { on: { look: { actions: log('x') } } } } }))
     const snapshot = step.start({})
     expect(step.receive(snapshot, { type: 'look' })).to.equal(snapshot)
     expect(step.receive(snapshot, { type: 'unheard' })).to.equal(snapshot)
@@ -422,15 +421,14 @@ describe('A step of a machine', () => {
     const fails = (): never => {
       throw new Error('no')
     }
-    const step = new MachineStep(
-      machine({ on: { guard: { guard: fails }, assign: { actions: assign(fails) }, ok: { actions: add(1) } } }),
-      silent
+    const step = stepOf(
+      machine({ on: { guard: { guard: fails }, assign: { actions: assign(fails) }, ok: { actions: add(1) } } })
     )
     const snapshot = step.start({})
     expect(() => step.receive(snapshot, { type: 'guard' })).to.throw('no')
     expect(() => step.receive(snapshot, { type: 'assign' })).to.throw('no')
     expect(step.receive(snapshot, { type: 'ok' }).context).to.deep.equal({ n: 1 })
-    const broken = new MachineStep(machine({ context: fails }), silent)
+    const broken = stepOf(machine({ context: fails }))
     expect(() => broken.start({})).to.throw('no')
   })
 
@@ -440,11 +438,11 @@ describe('A step of a machine', () => {
       options: { maxIterations: 1000 },
       states: { a: { always: 'b' }, b: { always: 'a' } }
     })
-    expect(() => new MachineStep(looping, silent).start({})).to.throw('Infinite loop')
+    expect(() => stepOf(looping).start({})).to.throw('Infinite loop')
   })
 
   it('refuses what shows only when it runs: children, self.send, delays that are no numbers', () => {
-    const step = new MachineStep(
+    const step = stepOf(
       machine({
         on: {
           spawn: { actions: assign(({ spawn }: Any) => ({ ref: spawn(createMachine({})) })) },
@@ -454,8 +452,7 @@ describe('A step of a machine', () => {
           self: { actions: ({ self }: Any) => self.send({ type: 'y' }) },
           delay: { actions: raise({ type: 'y' }, { delay: () => undefined as never }) }
         }
-      }),
-      silent
+      })
     )
     const snapshot = step.start({})
     for (const type of ['spawn', 'enqueue', 'self', 'delay']) {

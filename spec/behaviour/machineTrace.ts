@@ -8,6 +8,7 @@ import {
   initialTransition,
   transition
 } from 'xstate'
+import { MachineStates } from '../../lib/behaviour/machineStates.ts'
 import { MachineStep } from '../../lib/behaviour/machineStep.ts'
 
 /** What was seen of one step: the snapshot, and everything asked for, in order. */
@@ -38,11 +39,13 @@ const ids = (history: Any): Record<string, string[]> =>
 
 /** A run by our steps. */
 export class Ours {
+  readonly #states: MachineStates
   readonly #step: MachineStep
   #snapshot: AnyMachineSnapshot | undefined
 
   constructor(machine: AnyStateMachine) {
-    this.#step = new MachineStep(machine, {
+    this.#states = new MachineStates(machine)
+    this.#step = new MachineStep(this.#states, {
       emit: (event) => void effects.push(['emit', event]),
       raise: (event, delay, id) => void effects.push(['raise', event, delay, id]),
       cancel: (id) => void effects.push(['cancel', id]),
@@ -62,7 +65,7 @@ export class Ours {
   restore(): void {
     const { value, context, historyValue } = this.#snapshot!
     const stored = JSON.parse(JSON.stringify({ value, context, history: ids(historyValue) }))
-    this.#snapshot = this.#step.restore(stored)
+    this.#snapshot = this.#states.restore(stored)
   }
 }
 

@@ -1,0 +1,91 @@
+/** Adds a keyed behaviour to a topology: a source for each input, one node with state and timers, a sink for each output. */
+import type { Target, Topic } from '../dsl/topic.ts'
+import { TopologyError } from '../errors.ts'
+import type { Serde } from '../record.ts'
+import type { StoreSpec } from '../store/port.ts'
+import type { Buildable } from '../topology/built.ts'
+import { Topology } from '../topology/graph.ts'
+import { KeyedOperator, stateName, timersName } from './keyedOperator.ts'
+import { keyedSerde } from './keyedRow.ts'
+import type { KeyedLogic } from './port.ts'
+import { markSerde } from './timers.ts'
+
+/** A behaviour as a frozen value: give it to `createRuntime` or `drive` as the topology. */
+export interface Behaviour extends Buildable {
+  readonly name: string
+  /** Serde of its keys: routes questions to the task that has the key. */
+  readonly key: Serde<unknown>
+  /** @internal Into a topology with others. */
+  addTo(topology: Topology): void
+}
+
+export interface KeyedParts<K, S> {
+  // biome-ignore lint/suspicious/noExplicitAny: the typed makers above guarantee that the parts fit
+  readonly inputs: Readonly<Record<string, Topic<K, any>>>
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly outputs: Readonly<Record<string, Target<any, any>>>
+  readonly key: Serde<K>
+  readonly state: Serde<S>
+  readonly logic: () => KeyedLogic<K, S>
+}
+
+/** @throws TopologyError ERR_TOPOLOGY_EMPTY without inputs */
+export function keyedBehaviour<K, S>(name: string, parts: KeyedParts<K, S>): Behaviour {
+  if (Object.keys(parts.inputs).length === 0) {
+    throw new TopologyError(`Behaviour "${name}" has no inputs: name a topic in "input".`, {
+      code: 'ERR_TOPOLOGY_EMPTY'
+    })
+  }
+  const addTo = (topology: Topology): void => addKeyed(topology, name, parts)
+  return Object.freeze({
+    name,
+    key: parts.key as Serde<unknown>,
+    addTo,
+    build(applicationId: string) {
+      const topology = new Topology()
+      addTo(topology)
+      return topology.build(applicationId)
+    }
+  })
+}
+
+function addKeyed<K, S>(topology: Topology, name: string, parts: KeyedParts<K, S>): void {
+  const { key, state, logic } = parts
+  const inputs = Object.entries(parts.inputs)
+  const outputs = Object.entries(parts.outputs)
+  const parents = inputs.map(([input, topic]) => source(topology, `${name}-${input}`, topic))
+  const spec = { kind: 'keyValue', key, caching: true, logged: true } as const
+  topology.addStore({ ...spec, name: stateName(name), value: keyedSerde(state) } as StoreSpec<K, unknown>)
+  topology.addStore({ ...spec, name: timersName(name), value: markSerde } as StoreSpec<K, unknown>)
+  const sinks = new Map(outputs.map(([output]) => [output, `${name}-to-${output}`]))
+  const node = { name, inputs: new Map(inputs.map(([input, { name: t }]) => [t, input])), outputs: sinks, key, logic }
+  topology.addProcessor({
+    name,
+    parents,
+    stores: [stateName(name), timersName(name)],
+    create: () => new KeyedOperator(node),
+    what: 'behaviour'
+  })
+  topology.copartition(name, parents)
+  for (const [output, target] of outputs) {
+    const { name: to, key: ofKey, value } = target as unknown as Topic<unknown, unknown>
+    topology.addSink({ name: sinks.get(output)!, parents: [name], topic: to, key: ofKey, value })
+  }
+}
+
+/** One topic that several parts read has one source. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+function source(topology: Topology, name: string, topic: Topic<any, any>): string {
+  const known = topology.sourceOf(topic.name)
+  if (known) return known.name
+  const { timestamp, offsetReset } = topic
+  topology.addSource({
+    name,
+    topics: [topic.name],
+    key: topic.key,
+    value: topic.value,
+    ...(timestamp ? { timestamp } : {}),
+    ...(offsetReset ? { offsetReset } : {})
+  })
+  return name
+}

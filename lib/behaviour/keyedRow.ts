@@ -1,0 +1,85 @@
+/** A key's row: the state, its timers, and where the marks of the key stand in the order of time. */
+import type { Serde } from '../record.ts'
+import { utf8 } from '../serde/slices.ts'
+import { readInt64, writeInt64 } from '../store/bytes.ts'
+
+export const EVENT = 0
+export const WALL = 1
+export type TimerClock = typeof EVENT | typeof WALL
+
+export interface Timer {
+  readonly name: string
+  /** ms since the epoch. */
+  readonly due: number
+  readonly clock: TimerClock
+}
+
+/** Changed in place: the cache serialises it once at flush. */
+export interface KeyedRow<S> {
+  /** undefined: timers were set and no state given. */
+  state: S | undefined
+  /** Few; in no order. */
+  timers: Timer[]
+  /**
+   * By clock, the time of the key's mark in the timers' store; -1 = none. Not later than its earliest timer, perhaps earlier: a timer that is
+   * taken back leaves the mark, so that one set and cancelled with every record writes nothing there.
+   */
+  readonly marks: [event: number, wall: number]
+}
+
+const PLAIN = 0
+const TIMED = 1
+const STATELESS = 2
+const HEAD = 1 + 8 + 8 + 2
+const TIMER_HEAD = 1 + 8 + 2
+
+/** A row without timers and marks costs one byte more than its state. */
+export const keyedSerde = <S>(state: Serde<S>): Serde<KeyedRow<S>> => ({
+  name: `keyed(${state.name})`,
+  encode({ state: value, timers, marks }) {
+    const bytes = value === undefined ? Buffer.alloc(0) : state.encode(value)
+    const flag =
+      (value === undefined ? STATELESS : 0) | (timers.length > 0 || marks[0] >= 0 || marks[1] >= 0 ? TIMED : PLAIN)
+    if ((flag & TIMED) === 0) {
+      const row = Buffer.allocUnsafe(1 + bytes.length)
+      row[0] = flag
+      row.set(bytes, 1)
+      return row
+    }
+    const names = timers.map(({ name }) => Buffer.from(name))
+    const row = Buffer.allocUnsafe(names.reduce((sum, name) => sum + TIMER_HEAD + name.length, HEAD + bytes.length))
+    row[0] = flag
+    writeInt64(row, marks[0], 1)
+    writeInt64(row, marks[1], 9)
+    row.writeUInt16BE(timers.length, 17)
+    let at = HEAD
+    for (const [i, { due, clock }] of timers.entries()) {
+      const name = names[i]!
+      row[at] = clock
+      writeInt64(row, due, at + 1)
+      row.writeUInt16BE(name.length, at + 9)
+      row.set(name, at + TIMER_HEAD)
+      at += TIMER_HEAD + name.length
+    }
+    row.set(bytes, at)
+    return row
+  },
+  decode(bytes, start, end) {
+    const flag = bytes[start]!
+    const timers: Timer[] = []
+    const marks: [number, number] = [-1, -1]
+    let at = start + 1
+    if (flag & TIMED) {
+      marks[0] = readInt64(bytes, start + 1)
+      marks[1] = readInt64(bytes, start + 9)
+      at = start + HEAD
+      for (let left = bytes.readUInt16BE(start + 17); left > 0; left--) {
+        const named = at + TIMER_HEAD
+        const next = named + bytes.readUInt16BE(at + 9)
+        timers.push({ name: utf8(bytes, named, next), due: readInt64(bytes, at + 1), clock: bytes[at] as TimerClock })
+        at = next
+      }
+    }
+    return { state: flag & STATELESS ? undefined : state.decode(bytes, at, end), timers, marks }
+  }
+})

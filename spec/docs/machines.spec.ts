@@ -1,0 +1,3 @@
+import { guide } from './snippets.ts'
+
+guide('docs/machines.md', { checks: 2 })
