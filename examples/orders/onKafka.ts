@@ -31,7 +31,8 @@ export async function onKafka(happenings: readonly Happening[], options: KafkaOp
   const stateDir = await mkdtemp(join(tmpdir(), 'millrace-orders-'))
   const workers: Worker[] = []
   const start = (): Worker => {
-    const worker = new Worker(brokers, prefix, stateDir)
+    // Each with a disk of its own, as on two machines: what it knows comes out of the changelog.
+    const worker = new Worker(brokers, prefix, join(stateDir, `${workers.length}`))
     workers.push(worker)
     return worker
   }
@@ -50,7 +51,9 @@ export async function onKafka(happenings: readonly Happening[], options: KafkaOp
       const first = start()
       await through(first)
       await first.kill()
-      console.error('the job was killed (SIGKILL) on the fourth day; the week goes on, and another process takes over')
+      console.error(
+        'the job was killed (SIGKILL) on the fourth day; the week goes on, and a process on another disk takes over'
+      )
       await publish(
         transport,
         name,
@@ -61,7 +64,9 @@ export async function onKafka(happenings: readonly Happening[], options: KafkaOp
     const worker = start()
     await through(worker)
     await worker.drain()
-    return await readOutputs(transport, name)
+    const lines = await readOutputs(transport, name)
+    if (crash) console.error(`${setBefore(lines, happenings, cut)} timers were set before the kill and fired after it`)
+    return lines
   } finally {
     await Promise.all(workers.map((worker) => worker.kill()))
     if (prefix)
@@ -104,6 +109,16 @@ class Worker {
     this.#child.kill('SIGKILL')
     await this.#exited
   }
+}
+
+/** Outputs by timers (reminders, lapses) at or after the cut, of orders placed before. */
+function setBefore(lines: readonly string[], happenings: readonly Happening[], cut: number): number {
+  const before = new Set(happenings.filter(({ topic, at }) => topic === 'orders' && at < cut).map(({ key }) => key))
+  return lines.filter((line) => {
+    const [topic, key, at] = line.split(' ', 3) as [string, string, string]
+    const timed = topic === 'order-reminders' || line.includes('"lapsed"')
+    return timed && before.has(key) && Date.parse(at) >= cut
+  }).length
 }
 
 const aborted = (signal: AbortSignal): Promise<never> =>
