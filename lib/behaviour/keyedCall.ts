@@ -51,8 +51,8 @@ export class KeyedCall<K> implements KeyContext<K>, KeyTimers {
 
   /** What a call that threw has left must not go out with the next one. */
   #reset(): void {
-    this.changes.length = 0
-    this.emitted.length = 0
+    if (this.changes.length > 0) this.changes.length = 0
+    if (this.emitted.length > 0) this.emitted.length = 0
   }
 
   get key(): K {

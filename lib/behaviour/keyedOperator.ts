@@ -3,7 +3,7 @@ import { hasValue, RowIds } from '../operators/rowIds.ts'
 import type { RecordSet, Serde, StreamRecord } from '../record.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import type { MaybePromise, Row } from '../store/port.ts'
-import type { Operator, OperatorContext } from '../topology/node.ts'
+import type { Cancellable, Operator, OperatorContext } from '../topology/node.ts'
 import { KeyedCall } from './keyedCall.ts'
 import { EVENT, type KeyedRow, type Timer, type TimerClock, WALL } from './keyedRow.ts'
 import type { KeyedLogic, Next } from './port.ts'
@@ -36,6 +36,7 @@ export class KeyedOperator<K, S> implements Operator {
   #call!: KeyedCall<K>
   #rows!: CachedRowStore<KeyedRow<S>>
   #marks!: readonly [event: Marks, wall: Marks]
+  #watching: Cancellable | undefined
   // The topic of the last record, and its input: runs of one topic are long.
   #topic = ''
   #input = ''
@@ -53,9 +54,21 @@ export class KeyedOperator<K, S> implements Operator {
     this.#rows = context.store(stateName(name)) as unknown as CachedRowStore<KeyedRow<S>>
     const marks = context.store(timersName(name)) as unknown as CachedRowStore<Mark>
     this.#marks = [new Marks(marks, EVENT), new Marks(marks, WALL)]
-    context.schedule(WALL_GRID, 'wall', (time) => {
-      if (this.#marks[WALL].earliest <= time) return this.#fire(WALL, time)
+    this.#watch()
+  }
+
+  /** Wakes the task by the wall clock, as long as timers wait for it: an idle task without any has nothing to wake for. */
+  #watch(): void {
+    this.#watching ??= this.#context.schedule(WALL_GRID, 'wall', (time) => {
+      const fired = this.#marks[WALL].earliest <= time ? this.#fire(WALL, time) : undefined
+      return fired === undefined ? this.#unwatch() : fired.then(() => this.#unwatch())
     })
+  }
+
+  #unwatch(): void {
+    if (this.#marks[WALL].earliest !== Number.POSITIVE_INFINITY) return
+    this.#watching?.cancel()
+    this.#watching = undefined
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
@@ -155,6 +168,7 @@ export class KeyedOperator<K, S> implements Operator {
       if (mark >= 0) this.#marks[clock].remove(row.id, mark)
       this.#marks[clock].set(row.id, due)
       now.marks[clock] = due
+      if (clock === WALL) this.#watch()
     }
     this.#rows.set(row, now, Math.max(row.timestamp, this.#call.timestamp), [])
   }

@@ -124,6 +124,15 @@ describe('A keyed behaviour', () => {
     expect(heard()).to.deep.equal(['a x 5000 1'])
   })
 
+  it('fires wall-clock timers that are set after the last has gone, and those that others set', async () => {
+    await d.advance(1_000) // nothing waits: nobody looks any more
+    await send('a', { clock: 'wall', set: { x: 5_000, z: 9_000 } })
+    await d.advance(6_000)
+    await send('b', { clock: 'wall', set: { y: 8_000 } })
+    await d.advance(4_000)
+    expect(heard()).to.deep.equal(['a x 5000 -', 'b y 8000 -', 'a z 9000 -'])
+  })
+
   it('fires a timer of the past with the next record', async () => {
     await send('a', { set: { x: 10 } }, 100)
     await send('b', { say: 'then' }, 50)
