@@ -1,7 +1,10 @@
 /** Deletes records of repartition topics once the tasks that read them have committed past them: those topics keep nothing by age. */
 import type { Admin, Offset } from '../kafka/port.ts'
 import type { Logger } from '../task/port.ts'
-import type { Clock } from '../time.ts'
+import { type Clock, delay } from '../time.ts'
+
+/** How long the last round may take. */
+const LAST_MS = 2_000
 
 export interface PurgeOptions {
   readonly admin: Pick<Admin, 'deleteRecords'>
@@ -54,11 +57,15 @@ export class Purge {
     }
   }
 
-  /** Resolves when the round that runs is over. */
+  /** A last round, so that a job that has stopped leaves nothing it has read; it is not waited for long. */
   async close(): Promise<void> {
+    const { clock } = this.#options
     this.#closed = true
-    this.#options.clock.clearTimeout(this.#timer)
-    await this.#running
+    clock.clearTimeout(this.#timer)
+    const limit = new AbortController()
+    const last = this.#running.then(() => this.run())
+    await Promise.race([last, delay(clock, LAST_MS, limit.signal).catch(() => {})])
+    limit.abort()
   }
 
   #schedule(): void {

@@ -4,6 +4,7 @@ import type { RecordSet, StreamRecord } from '../record.ts'
 import type { MaybePromise } from '../store/port.ts'
 import { type Clock, stopwatch } from '../time.ts'
 import { locate } from '../topology/failure.ts'
+import { Meter } from '../topology/meter.ts'
 import type { RecordContext } from '../topology/node.ts'
 import type { Committer, Work } from './commit.ts'
 import type { IdleTime } from './idleTime.ts'
@@ -38,6 +39,8 @@ export interface PumpOptions {
   readonly intake: Intake
   readonly sourceOf: (topic: string) => PumpSource
   readonly work: Work
+  /** Times of operators are taken from here on; undefined ends it. */
+  readonly measure: (meter: Meter | undefined) => void
   readonly schedules: Schedules
   readonly streamTime: StreamTime
   readonly idleTime: IdleTime
@@ -72,6 +75,7 @@ export class Pump {
   #chunk = 16
   #sliceOver = false
   #lastWarning = Number.NEGATIVE_INFINITY
+  #meter: Meter | undefined // since something was slow, until it is known what
   #looking = false // whether the log holds more is being asked
 
   constructor(options: PumpOptions) {
@@ -347,22 +351,26 @@ export class Pump {
     if (timer !== undefined) clock.clearTimeout(timer)
   }
 
+  /** The first time it is the source that is known; then operators are measured until it happens again, and the one is named. */
   #warnSlow(queue: SourceQueue, took: number): void {
-    const now = this.#o.clock.now()
-    if (now - this.#lastWarning < WARN_EVERY_MS) return
+    const { clock, logger, measure, taskId } = this.#o
+    const now = clock.now()
+    const slowest = this.#meter?.slowest
+    if (slowest === undefined && now - this.#lastWarning < WARN_EVERY_MS) return
+    this.#meter = slowest === undefined ? new Meter() : undefined
+    measure(this.#meter)
     this.#lastWarning = now
     const { topic, partition } = queue.tp
-    this.#o.logger.warn(
-      {
-        task: this.#o.taskId,
-        topic,
-        partition,
-        node: queue.source.name,
-        ms: Math.round(took),
-        beforeOffset: queue.position
-      },
-      `Task ${this.#o.taskId} held the event loop for ${Math.round(took)} ms with records of source "${queue.source.name}". ` +
-        'Heartbeats and other tasks wait meanwhile: make the operators behind it lighter, or asynchronous.'
-    )
+    const ms = Math.round(took)
+    const facts = { task: taskId, topic, partition, source: queue.source.name, ms, beforeOffset: queue.position }
+    const held = `Task ${taskId} held the event loop for ${ms} ms with records of source "${queue.source.name}".`
+    const mend = 'Heartbeats and other tasks wait meanwhile: make'
+    if (slowest === undefined) logger.warn(facts, `${held} ${mend} the operators behind it lighter, or asynchronous.`)
+    else {
+      logger.warn(
+        { ...facts, node: slowest.node, nodeMs: Math.round(slowest.ms) },
+        `${held} Most of the time goes to "${slowest.node}". ${mend} it lighter, or asynchronous.`
+      )
+    }
   }
 }

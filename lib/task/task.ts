@@ -372,6 +372,7 @@ class Task implements TaskRun {
       intake: new Intake(queues, env.maxTaskIdleMs),
       sourceOf: (topic) => instance.source(topic),
       work: instance,
+      measure: (meter) => instance.measure(meter),
       schedules,
       streamTime,
       idleTime,

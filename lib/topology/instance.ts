@@ -4,6 +4,7 @@ import type { RecordSet, StreamRecord } from '../record.ts'
 import type { MaybePromise, RowStore, TaskStore } from '../store/port.ts'
 import type { Clock } from '../time.ts'
 import { locate } from './failure.ts'
+import type { Meter } from './meter.ts'
 import type {
   Cancellable,
   Operator,
@@ -78,6 +79,7 @@ class NodeContext implements OperatorContext {
   readonly #stores: readonly string[]
   readonly #targets: Target[] = [] // owned by TopologyInstance: filled at compile, then fixed
   readonly #names: string[] = []
+  #plain: readonly Target[] | undefined // while the targets are measured
 
   constructor(nodeName: string, stores: readonly string[], env: InstanceEnv, running: Running) {
     this.nodeName = nodeName
@@ -90,6 +92,15 @@ class NodeContext implements OperatorContext {
   addTarget(name: string, target: Target): void {
     this.#names.push(name)
     this.#targets.push(target)
+  }
+
+  /** @internal Calls to the children go through the meter, until it is undefined. */
+  measure(meter: Meter | undefined): void {
+    this.#plain ??= [...this.#targets]
+    for (const [i, target] of this.#plain.entries()) {
+      this.#targets[i] = meter === undefined ? target : meter.wrap(this.#names[i]!, target)
+    }
+    if (meter === undefined) this.#plain = undefined
   }
 
   get applicationId(): string {
@@ -264,6 +275,7 @@ export class TopologyInstance {
   readonly flushOrder: readonly string[]
   readonly #sources = new Map<string, CompiledSource>()
   readonly #operators: { node: ProcessorNode; operator: Operator; context: NodeContext }[] = []
+  readonly #contexts: readonly NodeContext[]
   readonly #settling: { operator: Operator; context: NodeContext }[] = [] // those with work of their own
 
   constructor(sub: SubTopology, env: InstanceEnv) {
@@ -286,6 +298,7 @@ export class TopologyInstance {
       for (const store of stores) order.add(store)
     }
     this.flushOrder = [...order]
+    this.#contexts = [...contexts.values()]
     for (const node of sub.nodes) {
       if (node.kind !== 'source') continue
       const source = new CompiledSource(node, contexts.get(node.name)!, prefetchers(node, sub, operators))
@@ -320,6 +333,11 @@ export class TopologyInstance {
     const source = this.#sources.get(topic)
     if (source) return source
     throw new TopologyError(`No source reads the topic "${topic}". Sources: ${[...this.#sources.keys()].join(', ')}.`)
+  }
+
+  /** From here on every hop is measured, until it is called with undefined. */
+  measure(meter: Meter | undefined): void {
+    for (const context of this.#contexts) context.measure(meter)
   }
 
   /** Some operator's work on records it took goes on. */

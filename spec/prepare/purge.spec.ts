@@ -43,12 +43,23 @@ describe('the purge of repartition topics', () => {
     await purge.close()
   })
 
-  it('does nothing more after it is closed', async () => {
+  it('deletes what is due when it is closed, and does nothing more', async () => {
     let calls = 0
     const { clock, purge } = make(async () => void calls++)
     purge.committed(new Map([['app-x-repartition-0', 5]]))
     await purge.close()
+    expect(calls).to.equal(1)
+    purge.committed(new Map([['app-x-repartition-0', 6]]))
     clock.increment(60_000)
-    expect(calls).to.equal(0)
+    expect(calls).to.equal(1)
+  })
+
+  it('does not wait for long for a broker that is gone', async () => {
+    const { clock, purge } = make(() => new Promise(() => {}))
+    purge.committed(new Map([['app-x-repartition-0', 5]]))
+    const closed = purge.close()
+    await nextTurn()
+    clock.increment(2_000)
+    await closed
   })
 })

@@ -103,6 +103,7 @@ class Rig {
         prefetch: (_set, from, to) => options.prefetch?.(from, to) ?? undefined
       }),
       work: idle,
+      measure() {},
       schedules: this.schedules,
       streamTime: this.streamTime,
       idleTime: this.idleTime,
