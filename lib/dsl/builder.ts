@@ -23,6 +23,7 @@ export class TopologyBuilder implements Buildable {
   /**
    * The records of a topic. The same topic used again is the same source.
    * @throws TopologyError ERR_TOPOLOGY_SOURCE when the topic is already read with other serdes or options
+   * @example t.stream(flights).filter(({ value }) => value.delay > 15).to('late-flights')
    */
   stream<K, V>(topic: Topic<K, V>): Stream<K, V> {
     return new Stream(this.#source(topic))
@@ -31,6 +32,7 @@ export class TopologyBuilder implements Buildable {
   /**
    * The latest value of each key of a topic; null values delete. Its rows are kept where a join needs them, or when it has a name.
    * @throws TopologyError as `stream`
+   * @example t.stream(flights).join(t.table(airports), (flight, airport) => ({ ...flight, airport: airport.name }))
    */
   table<K, V>(topic: Topic<K, V>, options: LivingTableOptions = {}): Table<NonNullable<K>, NonNullable<V>> {
     return addTable(this.#source(topic), 'table', options, (store, key) => new TableSourceOperator(store, key))
@@ -75,5 +77,10 @@ export class TopologyBuilder implements Buildable {
   }
 }
 
-/** A new, empty topology. */
+/**
+ * A new, empty topology.
+ * @example
+ * const t = topology()
+ * t.stream(flights).filter(({ value }) => value.delay > 15).to('late-flights')
+ */
 export const topology = (): TopologyBuilder => new TopologyBuilder()

@@ -42,6 +42,9 @@ export class Cogrouped<K, A> {
    * Another stream with the same keys.
    * @param add gives the next value, without changing the present one; null deletes the row
    * @throws TopologyError for a stream of another topology, or keys of another serde
+   * @example
+   * const clicks = t.stream(web).groupByKey().cogroup((n: number) => n + 1)
+   * clicks.and(t.stream(mobile).groupByKey(), (n) => n + 1).aggregate(() => 0, { name: 'visits', value: long() })
    */
   and<V>(
     grouped: GroupedLike<K, V>,
@@ -68,6 +71,9 @@ export class Cogrouped<K, A> {
   /**
    * One value per key of all streams.
    * @param initial the value before the first record
+   * @example
+   * const delays = grouped.cogroup((n: number, flight) => n + flight.delay)
+   * delays.aggregate(() => 0, { name: 'delays', value: long() })
    */
   aggregate(initial: () => A, options: StoreOptions<A> = {}): Table<K, A> {
     const name = stateName(this.#first, 'cogroup', options.name)
@@ -83,6 +89,9 @@ export class Cogrouped<K, A> {
   /**
    * The same per window of time.
    * @throws TopologyError ERR_TOPOLOGY_WINDOW for `emit: 'close'` of the unlimited window, which never closes
+   * @example
+   * const clicks = t.stream(web).groupByKey().cogroup((n: number) => n + 1)
+   * clicks.windowedBy(tumbling('1h'), { emit: 'close' }).aggregate(() => 0, { name: 'clicks-per-hour', value: long() })
    */
   windowedBy(windows: TimeWindows | SlidingWindows, options?: CogroupedByOptions): WindowedCogrouped<K, A>
   /** The same per session. */
@@ -128,7 +137,12 @@ export class WindowedCogrouped<K, A> {
     this.#behaviour = behaviour
   }
 
-  /** One value per key and window, of all streams. */
+  /**
+   * One value per key and window, of all streams.
+   * @example
+   * const visits = t.stream(web).groupByKey().cogroup((n: number) => n + 1).and(t.stream(mobile).groupByKey(), (n) => n + 1)
+   * visits.windowedBy(sliding('10m')).aggregate(() => 0, { name: 'visits-in-10m', value: long() })
+   */
   aggregate(initial: () => A, options: WindowStoreOptions<A> = {}): Table<Windowed<K>, A> {
     const name = stateName(this.#first, 'cogroup', options.name)
     const next = cogroupStep<K, A>(initial)
@@ -156,7 +170,12 @@ export class SessionCogrouped<K, A> {
     this.#behaviour = behaviour
   }
 
-  /** One value per key and session, of all streams. */
+  /**
+   * One value per key and session, of all streams.
+   * @example
+   * const visits = t.stream(web).groupByKey().cogroup((n: number) => n + 1).and(t.stream(mobile).groupByKey(), (n) => n + 1)
+   * visits.windowedBy(session('30m')).aggregate(() => 0, { name: 'visits', value: long(), merge: (_, a, b) => a + b })
+   */
   aggregate(initial: () => A, options: SessionOptions<K, A>): Table<Windowed<K>, A> {
     const { merge, ...rest } = options
     const name = stateName(this.#first, 'cogroup', options.name)

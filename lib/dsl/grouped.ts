@@ -43,7 +43,10 @@ export class Grouped<K, V> {
     this.part = part
   }
 
-  /** How many records each key has had. */
+  /**
+   * How many records each key has had.
+   * @example grouped.count({ name: 'flights-per-airport' }).toStream().to(counts)
+   */
   count(options: KeyValueOptions<number> = {}): Table<K, number> {
     return this.#aggregate('count', countStep, { value: long(), ...options })
   }

@@ -36,7 +36,10 @@ export class SessionGrouped<K, V> {
     this.#behaviour = behaviour
   }
 
-  /** How many records each session has. */
+  /**
+   * How many records each session has.
+   * @example grouped.windowedBy(session('30m')).count({ name: 'flights-in-a-row' })
+   */
   count(options: StoreOptions<number> = {}): Table<Windowed<K>, number> {
     return this.#aggregate('count', countStep, (_, a, b) => (a ?? 0) + b, { value: long(), ...options })
   }
@@ -44,6 +47,7 @@ export class SessionGrouped<K, V> {
   /**
    * One value per session: the first as it is, then what the function makes of it and the next. Sessions that become one are combined with the
    * same function, which then has no record.
+   * @example grouped.windowedBy(session('30m')).reduce((a, b) => (b.delay > a.delay ? b : a), { name: 'latest-in-a-row' })
    */
   reduce(
     combine: (reduced: NonNullable<V>, value: V, record: StreamRecord<K, V> | undefined) => NonNullable<V>,

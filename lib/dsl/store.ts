@@ -48,6 +48,7 @@ export function keyValueStore<const N extends string, K, V>(
  * A window store for `process`: rows by key and window start, kept for `retention` of stream time.
  * @param parts size of the windows and retention (at least the size), in ms or as '5m'
  * @throws TopologyError ERR_TOPOLOGY_WINDOW when the retention is below the size
+ * @example const days = windowStore('days', { key: string(), value: long(), size: '1d', retention: '7d' })
  */
 export function windowStore<const N extends string, K, V>(
   name: N,

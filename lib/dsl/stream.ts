@@ -66,7 +66,10 @@ export class Stream<K, V> {
     this.part = part
   }
 
-  /** Records that satisfy the predicate. */
+  /**
+   * Records that satisfy the predicate.
+   * @example stream.filter(({ value }) => value.delay > 15)
+   */
   filter<V2 extends V>(
     wanted: (record: StreamRecord<K, V>) => record is StreamRecord<K, V2>,
     options?: NodeOptions
@@ -76,19 +79,28 @@ export class Stream<K, V> {
     return this.#same(step(this.part, 'filter', { ...options, keepsKey: true }, () => new FilterOperator(wanted)))
   }
 
-  /** Records that do not satisfy the predicate. */
+  /**
+   * Records that do not satisfy the predicate.
+   * @example stream.filterNot(({ value }) => value.state === 'CA')
+   */
   filterNot(unwanted: Predicate<K, V>, options: NodeOptions = {}): Stream<K, V> {
     const create = (): FilterOperator<K, V> => new FilterOperator((record) => !unwanted(record))
     return this.#same(step(this.part, 'filterNot', { ...options, keepsKey: true }, create))
   }
 
-  /** Each record with a new key and value. A grouping, join or toTable behind it repartitions. */
+  /**
+   * Each record with a new key and value. A grouping, join or toTable behind it repartitions.
+   * @example stream.map(({ value }) => ({ key: value.origin, value: value.delay }), { key: string() })
+   */
   map<K2, V2>(map: (record: StreamRecord<K, V>) => Pair<K2, V2>, options: SerdeOptions<K2, V2> = {}): Stream<K2, V2> {
     const node = step(this.part, 'map', { name: options.name }, () => new MapOperator(map))
     return this.#rekeyed(node, options.key, options.value)
   }
 
-  /** Each record with a new value. */
+  /**
+   * Each record with a new value.
+   * @example stream.mapValues((flight) => flight.delay / 60)
+   */
   mapValues<V2>(
     map: (value: V, record: StreamRecord<K, V>) => V2,
     options: NodeOptions & { readonly value?: Serde<V2> } = {}
@@ -119,7 +131,10 @@ export class Stream<K, V> {
     return this.#valued(step(this.part, 'mapAsync', { name, keepsKey: true }, create), value)
   }
 
-  /** Any number of records for each. Repartitions as `map`. */
+  /**
+   * Any number of records for each. Repartitions as `map`.
+   * @example t.stream(orders).flatMap(({ value }) => value.lines.map(({ sku, count }) => ({ key: sku, value: count })), { key: string() })
+   */
   flatMap<K2, V2>(
     map: (record: StreamRecord<K, V>) => Iterable<Pair<K2, V2>>,
     options: SerdeOptions<K2, V2> = {}
@@ -128,7 +143,10 @@ export class Stream<K, V> {
     return this.#rekeyed(node, options.key, options.value)
   }
 
-  /** Any number of values for each record, under its key. */
+  /**
+   * Any number of values for each record, under its key.
+   * @example t.stream(lines).flatMapValues((line) => line.split(' '))
+   */
   flatMapValues<V2>(
     map: (value: V, record: StreamRecord<K, V>) => Iterable<V2>,
     options: NodeOptions & { readonly value?: Serde<V2> } = {}
@@ -137,7 +155,10 @@ export class Stream<K, V> {
     return this.#valued(step(this.part, 'flatMapValues', { name: options.name, keepsKey: true }, create), options.value)
   }
 
-  /** Each record with a new key. A grouping, join or toTable behind it repartitions. */
+  /**
+   * Each record with a new key. A grouping, join or toTable behind it repartitions.
+   * @example stream.selectKey(({ value }) => value.state, { key: string() })
+   */
   selectKey<K2>(
     select: (record: StreamRecord<K, V>) => K2,
     options: NodeOptions & { readonly key?: Serde<K2> } = {}
@@ -146,17 +167,26 @@ export class Stream<K, V> {
     return this.#rekeyed(node, options.key, this.part.value)
   }
 
-  /** Looks at each record on its way. What the function gives is ignored. */
+  /**
+   * Looks at each record on its way. What the function gives is ignored.
+   * @example stream.peek(({ key, value }) => console.log(key, value.delay)).to('seen')
+   */
   peek(look: (record: StreamRecord<K, V>) => void, options: NodeOptions = {}): Stream<K, V> {
     return this.#same(step(this.part, 'peek', { ...options, keepsKey: true }, () => new PeekOperator(look)))
   }
 
-  /** Looks at each record; nothing comes after it. */
+  /**
+   * Looks at each record; nothing comes after it.
+   * @example stream.foreach(({ key, value }) => console.log(key, value.delay))
+   */
   foreach(look: (record: StreamRecord<K, V>) => void, options: NodeOptions = {}): void {
     step(this.part, 'foreach', { ...options, keepsKey: true }, () => new PeekOperator(look))
   }
 
-  /** The records of both, without an order between them. */
+  /**
+   * The records of both, without an order between them.
+   * @example t.stream(web).merge(t.stream(mobile)).groupByKey().count({ name: 'clicks' })
+   */
   merge<K2, V2>(other: Stream<K2, V2>, options: NodeOptions = {}): Stream<K | K2, V | V2> {
     type Both = Part<K | K2, V | V2>
     const mine = this.part as unknown as Both
@@ -235,6 +265,7 @@ export class Stream<K, V> {
   /**
    * Groups by the key as it is. Repartitions only if the key was changed upstream.
    * @param options `name` is that of the repartition topic, should there be one
+   * @example stream.groupByKey().count({ name: 'flights-per-airport' })
    */
   groupByKey(options: SerdeOptions<K, V> = {}): Grouped<NonNullable<K>, V> {
     return this.#group(this.part, options)
@@ -243,6 +274,7 @@ export class Stream<K, V> {
   /**
    * Groups by a new key, through a repartition topic: `<app>-<name>-repartition`.
    * @param options the serde of the new key is required: it decides the partition
+   * @example stream.groupBy(({ value }) => value.state, { key: string(), name: 'by-state' }).count({ name: 'flights-per-state' })
    */
   groupBy<K2>(
     select: (record: StreamRecord<K, V>) => K2,
@@ -292,7 +324,10 @@ export class Stream<K, V> {
     return this.#join(other, 'join', joiner, options)
   }
 
-  /** As `join`, but records without a row are joined with null. */
+  /**
+   * As `join`, but records without a row are joined with null.
+   * @example stream.leftJoin(t.table(airports), (flight, airport) => ({ ...flight, airport: airport?.name ?? 'unknown' }))
+   */
   leftJoin<T, V2>(
     table: Table<NonNullable<K>, T>,
     joiner: StreamTableJoiner<K, NonNullable<V>, T | null, V2>,
@@ -333,7 +368,10 @@ export class Stream<K, V> {
     return new Stream(deduplicatePart(this.#settled(this.part, { name }, 'deduplicate()'), options))
   }
 
-  /** The latest value of each key; null values delete. Repartitions if the key was changed. */
+  /**
+   * The latest value of each key; null values delete. Repartitions if the key was changed.
+   * @example stream.mapValues((flight) => flight.delay).toTable({ name: 'last-delay' })
+   */
   toTable(
     options: LivingTableOptions & { readonly key?: Serde<NonNullable<K>>; readonly value?: Serde<NonNullable<V>> } = {}
   ): Table<NonNullable<K>, NonNullable<V>> {

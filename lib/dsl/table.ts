@@ -82,7 +82,10 @@ export class Table<K, V> {
     this.tracks = tracks
   }
 
-  /** The changes as records; null is a deletion. */
+  /**
+   * The changes as records; null is a deletion.
+   * @example t.table(airports).toStream().mapValues((airport) => airport?.name ?? 'closed').to('names', { value: string() })
+   */
   toStream(): Stream<K, V | null>
   /** As `toStream`, with new keys: a grouping or join behind it repartitions. */
   toStream<K2>(select: (record: StreamRecord<K, V | null>) => K2, options?: { key?: Serde<K2> }): Stream<K2, V | null>
@@ -139,17 +142,26 @@ export class Table<K, V> {
     )
   }
 
-  /** Rows that satisfy the predicate; a row that no longer does becomes a tombstone. */
+  /**
+   * Rows that satisfy the predicate; a row that no longer does becomes a tombstone.
+   * @example t.table(airports).filter((airport) => airport.open, { name: 'open-airports' })
+   */
   filter(wanted: (value: V, key: K) => boolean, options: LivingTableOptions = {}): Table<K, V> {
     return this.#values('filter', options, this.part.value, (value, key) => (wanted(value, key) ? value : null))
   }
 
-  /** Rows that do not satisfy the predicate. */
+  /**
+   * Rows that do not satisfy the predicate.
+   * @example t.table(airports).filterNot((airport) => airport.open)
+   */
   filterNot(unwanted: (value: V, key: K) => boolean, options: LivingTableOptions = {}): Table<K, V> {
     return this.#values('filterNot', options, this.part.value, (value, key) => (unwanted(value, key) ? null : value))
   }
 
-  /** Each row with a new value; null leaves the row out. */
+  /**
+   * Each row with a new value; null leaves the row out.
+   * @example t.table(airports).mapValues((airport) => airport.name)
+   */
   mapValues<V2>(
     map: (value: V, key: K) => V2,
     options: LivingTableOptions & { readonly value?: Serde<NonNullable<V2>> } = {}
@@ -169,7 +181,12 @@ export class Table<K, V> {
     return this.#join(other, 'join', joiner, options)
   }
 
-  /** As `join`, also for rows of this table that have no partner: they get null. */
+  /**
+   * As `join`, also for rows of this table that have no partner: they get null.
+   * @example
+   * const last = stream.toTable({ name: 'last-flight' })
+   * t.table(airports).leftJoin(last, (airport, flight) => ({ ...airport, last: flight?.date ?? null }), { name: 'airports-with-last' })
+   */
   leftJoin<V2, R>(
     other: Table<K, V2>,
     joiner: (left: V, right: V2 | null, key: K) => R,
@@ -178,7 +195,12 @@ export class Table<K, V> {
     return this.#join(other, 'leftJoin', joiner, options)
   }
 
-  /** As `leftJoin`, for rows of both tables. One of the two is never null. */
+  /**
+   * As `leftJoin`, for rows of both tables. One of the two is never null.
+   * @example
+   * const last = stream.toTable({ name: 'last-flight' })
+   * t.table(airports).outerJoin(last, (airport, flight) => ({ name: airport?.name ?? null, last: flight?.date ?? null }), { name: 'all-airports' })
+   */
   outerJoin<V2, R>(
     other: Table<K, V2>,
     joiner: (left: V | null, right: V2 | null, key: K) => R,
@@ -202,7 +224,10 @@ export class Table<K, V> {
     return this.#joinByForeignKey(right, false, select, joiner, options)
   }
 
-  /** As `joinByForeignKey`, also for rows that refer to nothing, or to a row that is not there: they get null. */
+  /**
+   * As `joinByForeignKey`, also for rows that refer to nothing, or to a row that is not there: they get null.
+   * @example t.table(orders).leftJoinByForeignKey(t.table(airports), (order) => order.lines[0]?.sku ?? null, pair, { name: 'orders-with-airport' })
+   */
   leftJoinByForeignKey<F, V2, R>(
     right: Table<F, V2>,
     select: (value: V, key: K) => F | null,

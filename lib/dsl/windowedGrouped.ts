@@ -56,12 +56,18 @@ export class WindowedGrouped<K, V> {
     this.#behaviour = behaviour
   }
 
-  /** How many records each key has had in each window. */
+  /**
+   * How many records each key has had in each window.
+   * @example grouped.windowedBy(tumbling('1d', { grace: '12h' })).count({ name: 'flights-per-day' })
+   */
   count(options: WindowStoreOptions<number> = {}): Table<Windowed<K>, number> {
     return this.#aggregate('count', countStep, { value: long(), ...options })
   }
 
-  /** One value per key and window: the first as it is, then what the function makes of it and the next. */
+  /**
+   * One value per key and window: the first as it is, then what the function makes of it and the next.
+   * @example grouped.windowedBy(sliding('1h')).reduce((a, b) => (b.delay > a.delay ? b : a), { name: 'latest-in-an-hour' })
+   */
   reduce(
     combine: (reduced: NonNullable<V>, value: V, record: StreamRecord<K, V>) => NonNullable<V>,
     options: WindowStoreOptions<NonNullable<V>> = {}
@@ -73,6 +79,7 @@ export class WindowedGrouped<K, V> {
    * A value of another type per key and window.
    * @param initial the value before the first record of a window
    * @param add gives the next value, without changing the present one; null deletes the window's row
+   * @example grouped.windowedBy(hopping('1h', { advance: '5m' })).aggregate(() => 0, (sum, flight) => sum + flight.delay, { name: 'delays', value: long() })
    */
   aggregate<A>(
     initial: () => A,

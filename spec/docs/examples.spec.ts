@@ -33,7 +33,7 @@ const examples: Example[] = ['lib/operators', 'lib/dsl', 'lib/serde'].flatMap((r
 /** What examples may take as given: the names a reader would expect. */
 const GIVEN = `
 import {
-  hopping, keyValueStore, session, sliding, topic, topology, tumbling, unlimited
+  hopping, keyValueStore, session, sliding, topic, topology, tumbling, unlimited, windowStore
 } from '../../../lib/dsl/index.ts'
 import { changed, double, int, json, long, nullable, serde, sessionWindowed, type StandardSchema, string, windowed } from '../../../lib/serde/index.ts'
 interface Flight { date: string; origin: string; state: string; delay: number; distance: number }
@@ -56,7 +56,7 @@ const z = { // a schema library
     '~standard': { vendor: 'z', validate: (value) => ({ value: value as T }) }
   })
 }
-void [changed, double, hopping, keyValueStore, session, sliding, tumbling, unlimited, int, long, nullable, serde, sessionWindowed, windowed, orders, lines, web, mobile, counts, pair, z]
+void [changed, double, hopping, keyValueStore, session, sliding, tumbling, unlimited, windowStore, int, long, nullable, serde, sessionWindowed, windowed, orders, lines, web, mobile, counts, pair, z]
 export type Check = (actual: unknown, expected: unknown) => void
 `
 
@@ -78,6 +78,32 @@ export function example${i}(check: Check): void {
 `
 
 type Module = Record<string, (check: (actual: unknown, expected: unknown) => void) => void>
+
+/** Public methods of the DSL's classes and its functions, as Class.method, and whether a doc comment of theirs has an example. */
+function methods(): Map<string, boolean> {
+  const found = new Map<string, boolean>()
+  const index = readFileSync(join(root, 'lib/dsl/index.ts'), 'utf8')
+  const note = (name: string, before: string): void => {
+    const comment = /\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n$/.exec(before)?.[0] ?? ''
+    if (!comment.includes('@internal')) found.set(name, found.get(name) || comment.includes('@example'))
+  }
+  for (const name of readdirSync(join(root, 'lib/dsl'))) {
+    const text = readFileSync(join(root, 'lib/dsl', name), 'utf8')
+    for (const match of text.matchAll(/^export (?:function (\w+)|const (\w+) = (?:<.*>)?\()/gm)) {
+      const called = match[1] ?? match[2]!
+      if (new RegExp(`\\b${called}\\b`).test(index)) note(called, text.slice(0, match.index))
+    }
+    for (const { 1: type, index: from } of text.matchAll(/^export class (\w+)/gm)) {
+      const body = text.slice(from, text.indexOf('\n}\n', from))
+      for (const { 1: method, index: at } of body.matchAll(/^ {2}(?!constructor)(\w+)[<(]/gm))
+        note(`${type}.${method}`, body.slice(0, at))
+    }
+  }
+  return found
+}
+
+/** What is no operator: the topology for people and for the runtime. */
+const NO_OPERATORS = ['TopologyBuilder.build', 'TopologyBuilder.describe']
 
 describe('Examples of doc comments', function () {
   this.timeout(60_000)
@@ -103,6 +129,12 @@ describe('Examples of doc comments', function () {
     )
     expect(operators.filter((name) => !rooms.has(`lib/operators/${name}`))).to.deep.equal([])
     expect(examples.filter(({ code }) => code.includes('// →')).length).to.be.above(5)
+  })
+
+  it('exist for every public method and function of the DSL', () => {
+    const all = [...methods()].filter(([name]) => !NO_OPERATORS.includes(name))
+    expect(all.length, 'the collection works').to.be.above(60)
+    expect(all.filter(([, example]) => !example).map(([name]) => name)).to.deep.equal([])
   })
 
   it('compile under strict types', () => {

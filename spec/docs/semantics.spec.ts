@@ -1,8 +1,11 @@
 /** docs/semantics.md against the DSL: every operator has a row. The cells are held by the specs of the operators. */
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import { Cogrouped, SessionCogrouped, WindowedCogrouped } from '../../lib/dsl/cogroup.ts'
 import { Grouped } from '../../lib/dsl/grouped.ts'
+import { GroupedTable } from '../../lib/dsl/groupedTable.ts'
 import { TopologyBuilder } from '../../lib/dsl/index.ts'
+import { SessionGrouped } from '../../lib/dsl/sessionGrouped.ts'
 import { Stream } from '../../lib/dsl/stream.ts'
 import { Table } from '../../lib/dsl/table.ts'
 import { WindowedGrouped } from '../../lib/dsl/windowedGrouped.ts'
@@ -14,7 +17,19 @@ const named = new Set(rows.flatMap((row) => [...row.split(' | ')[0]!.matchAll(/`
 
 /** Not operators. */
 const OTHER = ['constructor', 'build', 'describe', 'rows']
-const methods = [TopologyBuilder, Stream, Table, Grouped, WindowedGrouped].flatMap((type) =>
+const CLASSES = [
+  TopologyBuilder,
+  Stream,
+  Table,
+  Grouped,
+  WindowedGrouped,
+  SessionGrouped,
+  GroupedTable,
+  Cogrouped,
+  WindowedCogrouped,
+  SessionCogrouped
+]
+const methods = CLASSES.flatMap((type) =>
   Object.getOwnPropertyNames(type.prototype).filter((name) => !OTHER.includes(name))
 )
 

@@ -1,6 +1,16 @@
 /** Types follow the chain without a cast, and refuse what cannot work: this file is checked by tsc; the specs only build it. */
 import { expect } from 'chai'
-import { keyValueStore, type Stream, type Table, topic, topology, tumbling, windowStore } from '../../lib/dsl/index.ts'
+import {
+  hopping,
+  keyValueStore,
+  type Stream,
+  session,
+  type Table,
+  topic,
+  topology,
+  tumbling,
+  windowStore
+} from '../../lib/dsl/index.ts'
 import { json, long, nullable, string, type Windowed } from '../../lib/serde/index.ts'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -137,6 +147,61 @@ describe('types', () => {
       s.groupByKey().aggregate(() => 0, text)
       // @ts-expect-error no such branch
       s.split({ late: () => true }).early.foreach(() => {})
+    }
+    expect(refused).to.be.a('function')
+  })
+
+  it('refuse what windows, joins, tables and sinks cannot do', () => {
+    const t = topology()
+    const s = t.stream(flights)
+    const grouped = s.groupByKey()
+    const table = t.table(airports)
+    const refused = (): void => {
+      // @ts-expect-error a duration has a unit
+      tumbling('5')
+      // @ts-expect-error hopping windows need an advance
+      hopping('1h', {})
+      // @ts-expect-error there are two times to emit
+      grouped.windowedBy(tumbling('1h'), { emit: 'closed' })
+      const [zero, more] = [() => 0, (n: number) => n + 1] as const
+      // @ts-expect-error sessions that become one need a merge
+      grouped.windowedBy(session('1h')).aggregate(zero, more, { name: 'n' })
+      // @ts-expect-error windows have keys of their own
+      grouped.windowedBy(tumbling('1h')).count().toStream().to(delays)
+      // @ts-expect-error streams are joined within a time
+      s.join(t.stream(delays), (flight, delay) => [flight, delay])
+      // @ts-expect-error the right side may be absent
+      s.leftJoin(t.stream(delays), (_, delay) => delay.toFixed(), { within: '1m' })
+      // @ts-expect-error both sides may be absent
+      s.outerJoin(t.stream(delays), (flight) => flight.delay, { within: '1m' })
+      // @ts-expect-error other keys
+      s.join(t.stream(topic('by-number', { key: long(), value: long() })), () => 0, { within: '1m' })
+      // @ts-expect-error a grace is a duration
+      s.join(table, (flight) => flight, { grace: true })
+      const byId = t.table(topic('by-id', { key: long(), value: long() }))
+      const stateOf = ({ state }: Airport): string => state
+      // @ts-expect-error the foreign key is not one of that table
+      table.joinByForeignKey(byId, stateOf, (a) => a)
+      // @ts-expect-error the table on the right may have no row
+      table.leftJoin(t.table(delays), (_, delay) => delay.toFixed())
+      // @ts-expect-error until when
+      table.suppress({ maxRecords: 10 })
+      // @ts-expect-error 'drop' is no answer
+      table.suppress({ until: '5m', full: 'drop' })
+      // @ts-expect-error within which time
+      s.deduplicate({ name: 'once' })
+      // @ts-expect-error how many at once
+      s.mapAsync(async (flight) => flight.delay, {})
+      // @ts-expect-error every grouped stream adds to one aggregate
+      grouped.cogroup((n: number) => n + 1).and(t.stream(delays).groupByKey(), (text: string) => text)
+      // @ts-expect-error a grouped table must be able to take off
+      table.groupBy(({ state }) => [state, 1], { key: string(), value: long() }).reduce((a, b) => a + b)
+      // @ts-expect-error a store is defined, not named
+      s.process(() => {}, { stores: ['totals'] })
+      // @ts-expect-error rows have the types of the table
+      s.process((_, context) => void context.store('rows').get(5), { stores: [table.rows('rows')] })
+      // @ts-expect-error a partitioner gives a number
+      s.repartition({ partitioner: ({ value }) => value.origin })
     }
     expect(refused).to.be.a('function')
   })
