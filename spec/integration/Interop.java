@@ -121,6 +121,7 @@ public class Interop {
     JsonNode windows = q.get("windows");
     Serde keys = windows == null ? inner
         : windows.isTextual() ? new WindowedSerdes.SessionWindowedSerde(inner)
+        : q.has("changelog") ? new WindowedSerdes.TimeWindowedSerde(inner, windows.asLong()).forChangelog(true)
         : new WindowedSerdes.TimeWindowedSerde(inner, windows.asLong());
     StreamPartitioner partitioner = windows == null
         ? new DefaultStreamPartitioner(keys.serializer())
@@ -180,9 +181,9 @@ public class Interop {
     Serde<String> string = Serdes.String();
     KGroupedStream<String, String> grouped = builder.stream(q.get("in").asText(), Consumed.with(string, string)).groupByKey();
     long size = q.get("size").asLong();
-    grouped.windowedBy(TimeWindows.ofSizeAndGrace(Duration.ofMillis(size), Duration.ofDays(1))).count().toStream()
+    grouped.windowedBy(TimeWindows.ofSizeAndGrace(Duration.ofMillis(size), Duration.ofDays(1))).count(Materialized.as("per-minute")).toStream()
         .to(q.get("time").asText(), Produced.with(new WindowedSerdes.TimeWindowedSerde<>(string, size), Serdes.Long()));
-    grouped.windowedBy(SessionWindows.ofInactivityGapAndGrace(Duration.ofMillis(q.get("gap").asLong()), Duration.ofDays(1))).count().toStream()
+    grouped.windowedBy(SessionWindows.ofInactivityGapAndGrace(Duration.ofMillis(q.get("gap").asLong()), Duration.ofDays(1))).count(Materialized.as("in-a-row")).toStream()
         .to(q.get("session").asText(), Produced.with(new WindowedSerdes.SessionWindowedSerde<>(string), Serdes.Long()));
     return start(builder, q);
   }

@@ -9,6 +9,7 @@ import {
   int,
   json,
   long,
+  nullable,
   type RunningRuntime,
   type Serde,
   session,
@@ -204,6 +205,40 @@ describe('interoperation with the JVM', function () {
     expectPlaces(inSessions)
   })
 
+  it("Kafka's deserialiser of changelogs reads what we write for it", async () => {
+    const id = uniqueName('changelog')
+    const [input, output] = [`${id}-in`, `${id}-out`]
+    await createTopics(transport, { [input]: 3, [output]: PARTITIONS })
+    const t = topology()
+    t.stream(topic(input, { value: json<number>(), timestamp: (r) => r.value }))
+      .groupByKey()
+      .windowedBy(tumbling(SIZE, { grace: '1d' }))
+      .count({ name: 'per-minute' })
+      .toStream()
+      .to(topic(output, { key: windowed(string(), SIZE, { changelog: true }), value: long() }))
+    await publish(
+      transport,
+      input,
+      events().map(([word, at]) => [word, `${at}`])
+    )
+    const runtime = await run(id, t)
+    const expected = model(events()).time
+    const changelog = async (): Promise<JavaRecord<number>[]> =>
+      (
+        await ask<{ records: JavaRecord<number>[] }>({
+          op: 'read',
+          topic: output,
+          key: 'string',
+          value: 'long',
+          windows: SIZE,
+          changelog: true
+        })
+      ).records
+    await until(async () => sum(rows(await changelog())) === events().length, { timeoutMs: 60_000, everyMs: 200 })
+    await runtime.drain()
+    expect(rows(await changelog())).to.deep.equal(expected)
+  })
+
   it('Kafka Streams joins topics of its own with what we repartitioned by string, long, int and JSON keys: all pairs', async () => {
     const id = uniqueName('repartitioned')
     const [input, out] = [`${id}-in`, `${id}-out`]
@@ -313,12 +348,30 @@ describe('interoperation with the JVM', function () {
         .map((r) => ({ key: `${kind} ${r.key}`, value: `${r.value}` }), { name: `${kind}-total-text` })
         .to(totalsTopic, { name: `${kind}-to-totals` })
     }
+    // Its changelogs hold the same rows; those of windows have keys of another form.
+    const logs = {
+      'time-log': topic(`${id}-java-per-minute-changelog`, {
+        key: windowed(string(), SIZE, { changelog: true }),
+        value: nullable(long())
+      }),
+      'session-log': topic(`${id}-java-in-a-row-changelog`, { key: sessionWindowed(string()), value: nullable(long()) })
+    }
+    for (const [kind, log] of Object.entries(logs)) {
+      t.stream(log)
+        .map((r) => ({ key: `${kind} ${rowKey(r.key.key, r.key.start, r.key.end)}`, value: `${r.value ?? 0}` }), {
+          name: `${kind}-text`
+        })
+        .to(text, { name: `${kind}-seen` })
+    }
     const [rowsSeen, totalsSeen] = [await watch(seen), await watch(totals)]
     await run(id, t)
     const expected = model(events())
     const wanted: Record<string, number> = {}
     for (const kind of ['time', 'session'] as const) {
-      for (const [row, count] of Object.entries(expected[kind])) wanted[`${kind} ${row}`] = count
+      for (const [row, count] of Object.entries(expected[kind])) {
+        wanted[`${kind} ${row}`] = count
+        wanted[`${kind}-log ${row}`] = count
+      }
     }
     const rowsNow = (): Record<string, number> =>
       Object.fromEntries(Object.entries(rowsSeen.latest()).filter(([, count]) => count > 0))

@@ -43,6 +43,13 @@ describe('serdes', () => {
       end: 600_000
     })
     expect(windowed(string(), 300_000)).to.equal(s)
+    const logged = windowed(string(), '5m', { changelog: true })
+    expect(logged.encode({ key: 'a', start: 1, end: 300_001 }).toString('hex')).to.equal('61000000000000000100000000')
+    expect(logged.decode(Buffer.from('61000000000000000100000007', 'hex'), 0, 13)).to.deep.equal({
+      key: 'a',
+      start: 1,
+      end: 300_001
+    })
   })
 
   it('bytes() hands out a copy, so that a kept value does not hold the fetch response', () => {
