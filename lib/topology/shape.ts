@@ -57,6 +57,7 @@ export function misfits(before: ReadonlyMap<string, Shape>, now: ReadonlyMap<str
   for (const [name, shape] of now) {
     const known = before.get(name)
     const changes = known === undefined ? renamed(shape, before, now) : changed(known, shape)
+    changes.push(...renumbered(name, shape, before, now))
     if (changes.length > 0) reasons.push(`The ${name}: ${changes.join('; ')}.`)
   }
   return reasons
@@ -101,3 +102,23 @@ function renamed(shape: Shape, before: ReadonlyMap<string, Shape>, now: Readonly
   }
   return []
 }
+
+/** Where several have the same derived name they are numbered as they stand: one more or less, and the others may have changed places. */
+function renumbered(
+  name: string,
+  shape: Shape,
+  before: ReadonlyMap<string, Shape>,
+  now: ReadonlyMap<string, Shape>
+): string[] {
+  const known = before.get(name)
+  if (!shape.derived || known === undefined || known.gone) return []
+  const base = baseOf(name)
+  const count = (shapes: ReadonlyMap<string, Shape>): number =>
+    [...shapes].filter(([other, { derived, gone }]) => derived && !gone && baseOf(other) === base).length
+  const [was, is] = [count(before), count(now)]
+  return was === is
+    ? []
+    : [`it is one of ${is} with that derived name now, was one of ${was}, and which is which nobody knows`]
+}
+
+const baseOf = (name: string): string => name.replace(/-\d+"$/, '"')

@@ -127,6 +127,24 @@ describe('A topology over the state of its last version', () => {
     expect(told(counting({ name: 'counts' }), merged), 'one more source').to.deep.equal([])
   })
 
+  it('is told when one of several with the same derived name comes or goes: the others may have changed places', () => {
+    const counts =
+      (...names: (string | undefined)[]): Change =>
+      (t) => {
+        for (const name of names)
+          t.stream(words)
+            .groupByKey()
+            .count(name === undefined ? {} : { name })
+      }
+    const text =
+      /^The store "words-count": it is one of 2 with that derived name now, was one of 1, and which is which nobody knows\.$/
+    expect(told(counts(undefined), counts(undefined, undefined))).to.have.length(1)
+    expect(told(counts(undefined), counts(undefined, undefined))[0]).to.match(text)
+    expect(told(counts(undefined, undefined), counts(undefined))[0]).to.match(/one of 1 .* was one of 2/)
+    expect(told(counts(undefined), counts('new', 'words-count')), 'named, both').to.deep.equal([])
+    expect(told(counts(undefined, undefined), counts(undefined, undefined))).to.deep.equal([])
+  })
+
   it('is told when a derived name may be a new one of a store or topic that is gone; a given name settles it', () => {
     const plain: Change = (t) => void t.stream(words).groupByKey().count()
     const spread =
