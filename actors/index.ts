@@ -13,6 +13,8 @@ export {
   type CogroupedByOptions,
   type DeduplicateOptions,
   type ForeignKeyOptions,
+  type GlobalJoinOptions,
+  type GlobalTable,
   type Grouped,
   type GroupedTable,
   hopping,
@@ -46,6 +48,7 @@ export {
   session,
   sliding,
   type Table,
+  type TableGlobalJoinOptions,
   type TableJoinOptions,
   type TableOptions,
   type TableRows,
@@ -105,7 +108,7 @@ export {
   type Windowed,
   windowed
 } from '../lib/serde/index.ts'
-export type { KeyValueStore, WindowStore } from '../lib/store/port.ts'
+export type { KeyValueStore, ReadableStore, WindowStore } from '../lib/store/port.ts'
 export { type Backoff, exponential } from '../lib/supervise/backoff.ts'
 export { DEFAULT_RULES } from '../lib/supervise/defaults.ts'
 export { type Directive, on, type RestartOptions, type Rule } from '../lib/supervise/rules.ts'

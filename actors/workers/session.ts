@@ -22,6 +22,7 @@ import {
   type TaskProgress,
   type TaskReport
 } from '../events.ts'
+import { openGlobals } from './globals.ts'
 import { groupHandler } from './groupHandler.ts'
 import { Progress } from './progress.ts'
 import { TaskHost } from './taskHost.ts'
@@ -56,6 +57,7 @@ export class Session {
   #joining: Promise<unknown> = Promise.resolve()
   #preparing: Promise<unknown> = Promise.resolve()
   #left: Promise<void> | undefined
+  readonly #leaving = new AbortController()
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -93,6 +95,16 @@ export class Session {
     this.#closers.push(() => purge.close())
     const progress = new Progress(clock, (report) => this.send({ type: 'PROGRESS', ...report }))
     this.#closers.push(async () => progress.close())
+    const cache = { limit: settings.cacheBytes, used: 0 }
+    const globals = await openGlobals({
+      settings,
+      prepared: this.prepared,
+      transport,
+      cache,
+      signal: this.#leaving.signal,
+      failed: fail,
+      closing: (close) => this.#closers.push(close)
+    })
     this.#env = {
       applicationId: settings.id,
       guarantee: settings.guarantee,
@@ -110,7 +122,8 @@ export class Session {
       maxTaskIdleMs: settings.maxTaskIdleMs,
       queueBytes: settings.queueBytes,
       outboxBytes: settings.outboxBytes,
-      cache: { limit: settings.cacheBytes, used: 0 },
+      cache,
+      globals,
       probe: settings.probe,
       events: {
         dropped: (task, reason, at) => logger.debug({ task, reason, ...at }, 'A record was dropped'),
@@ -137,6 +150,7 @@ export class Session {
 
   /** Leaves the group and closes everything this session opened. Never rejects; each step is bounded or logged. */
   leave(): Promise<void> {
+    this.#leaving.abort(new MillraceError('The runtime stops.', 'ERR_STATE'))
     this.#left ??= this.#leave()
     return this.#left
   }

@@ -1,9 +1,11 @@
 /** The typed way to a topology: streams and tables from topics, everything else from them. */
 import { TopologyError } from '../errors.ts'
 import { TableSourceOperator } from '../operators/tableSource.ts'
+import type { StoreSpec } from '../store/port.ts'
 import type { Buildable, BuiltTopology } from '../topology/built.ts'
 import { Topology } from '../topology/graph.ts'
-import { callSite } from '../topology/names.ts'
+import { callSite, deriveName } from '../topology/names.ts'
+import { GlobalTable } from './globalTable.ts'
 import type { Part } from './part.ts'
 import { Stream } from './stream.ts'
 import { addTable, type LivingTableOptions, type Table } from './table.ts'
@@ -36,6 +38,29 @@ export class TopologyBuilder implements Buildable {
    */
   table<K, V>(topic: Topic<K, V>, options: LivingTableOptions = {}): Table<NonNullable<K>, NonNullable<V>> {
     return addTable(this.#source(topic), 'table', options, (store, key) => new TableSourceOperator(store, key))
+  }
+
+  /**
+   * All rows of a topic in every process, whatever its partitions: joined with streams and tables by any key of theirs. Read to its end before the first
+   * task starts, then kept up. Its rows are bound to no time: a join sees what is there now. Its topic, best a compacted one, is its changelog.
+   * @throws TopologyError ERR_TOPOLOGY_DUPLICATE when the name is taken, ERR_TOPOLOGY_SOURCE when the topic is a global table already
+   * @example
+   * const everywhere = t.globalTable(airports, { name: 'airports-everywhere' })
+   * stream.processValues(async (record, context) => {
+   *   const airport = await context.store('airports-everywhere').get(record.value.origin)
+   *   await context.forward({ value: airport?.state ?? 'unknown' })
+   * }, { stores: [everywhere], value: string() })
+   */
+  globalTable<K, V, const N extends string = string>(
+    topic: Topic<K, V>,
+    options: { readonly name?: N } = {}
+  ): GlobalTable<NonNullable<K>, NonNullable<V>, N> {
+    type Row = StoreSpec<NonNullable<K>, NonNullable<V>>
+    const { key, value } = topic as unknown as Pick<Row, 'key' | 'value'>
+    const name = options.name ?? deriveName(topic.name, 'global', (n) => this.graph.hasName(n))
+    const spec: Row = { name, kind: 'keyValue', key, value, caching: false, logged: false }
+    this.graph.addGlobal({ topic: topic.name, store: spec as unknown as StoreSpec })
+    return new GlobalTable(this.graph, spec)
   }
 
   build(applicationId: string): BuiltTopology {

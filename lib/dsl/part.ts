@@ -28,6 +28,7 @@ export interface Part<K, V> {
 export interface StepOptions {
   readonly name?: string | undefined
   readonly stores?: readonly string[]
+  readonly globals?: readonly string[]
   readonly keepsKey?: boolean
 }
 
@@ -39,6 +40,7 @@ export function step(part: Part<unknown, unknown>, what: string, options: StepOp
     name,
     parents: [part.node],
     stores: options.stores ?? [],
+    ...(options.globals?.length ? { globals: options.globals } : {}),
     what,
     create,
     keepsKey: options.keepsKey ?? false

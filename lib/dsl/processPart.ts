@@ -21,18 +21,21 @@ export function processPart<K, V>(
   const stores = new Set<string>()
   const tables = new Map<string, TableAccess>()
   const partners: string[] = []
-  for (const { name, spec, beside, table } of definitions) {
+  const globals: string[] = []
+  for (const { name, spec, beside, table, global } of definitions) {
     for (const own of [spec, beside]) {
       if (own === undefined) continue
       graph.shareStore(own)
       stores.add(own.name)
     }
-    if (table === undefined) continue
-    if (table.graph !== graph) {
+    if (global !== undefined) globals.push(name)
+    const other = table ?? global
+    if (other !== undefined && other.graph !== graph) {
       throw new TopologyError(
         `${what} (${callSite()}) takes a table of another topology: build both from one topology().`
       )
     }
+    if (table === undefined) continue
     const access = table.access()
     for (const store of access.stores) stores.add(store)
     tables.set(name, access)
@@ -40,8 +43,8 @@ export function processPart<K, V>(
   }
   const create = typeof processor === 'function' ? () => ({ process: processor }) : () => processor.create()
   const living = definitions.filter(({ beside }) => beside).map(({ name }) => name)
-  const parts = { name: options.name, stores: [...stores], keepsKey }
-  const node = step(part, what, parts, () => new ProcessOperator(create(), keepsKey, living, tables))
+  const parts = { name: options.name, stores: [...stores], globals, keepsKey }
+  const node = step(part, what, parts, () => new ProcessOperator(create(), keepsKey, living, tables, globals))
   if (partners.length > 0) graph.copartition(node, [part.node, ...partners])
   return node
 }

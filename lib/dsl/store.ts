@@ -16,6 +16,8 @@ export interface StoreDefinition<N extends string, F> {
   readonly beside?: StoreSpec
   /** @internal The rows of a table: what reads them, and the node that keeps them. */
   readonly table?: { readonly access: () => TableAccess; readonly graph: Topology; readonly node: string }
+  /** @internal It is a global table. */
+  readonly global?: { readonly graph: Topology; readonly spec: StoreSpec }
   /** @internal Types only: what `context.store(name)` gives. */
   readonly _face?: F
 }

@@ -19,6 +19,7 @@ import { ms } from '../time.ts'
 import { callSite, deriveName } from '../topology/names.ts'
 import type { SinkNode } from '../topology/node.ts'
 import { type DeduplicateOptions, deduplicatePart } from './deduplicate.ts'
+import { type GlobalJoinOptions, GlobalTable, joinGlobal } from './globalTable.ts'
 import { Grouped } from './grouped.ts'
 import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
 import { processPart } from './processPart.ts'
@@ -319,6 +320,15 @@ export class Stream<K, V> {
     joiner: (left: NonNullable<V>, right: NonNullable<V2>, key: NonNullable<K>) => R,
     options: StreamJoinOptions<K, V, V2, R>
   ): Stream<NonNullable<K>, R>
+  /**
+   * Joins each record with the row of a global table that it points to; records without a row are left out. Nothing is repartitioned.
+   * @example stream.join(t.globalTable(airports), (flight, airport) => ({ ...flight, state: airport.state }), { on: ({ value }) => value.origin })
+   */
+  join<G, T, V2>(
+    table: GlobalTable<G, T>,
+    joiner: StreamTableJoiner<K, NonNullable<V>, T, V2>,
+    options: GlobalJoinOptions<K, NonNullable<V>, G, V2>
+  ): Stream<K, V2>
   // biome-ignore lint/suspicious/noExplicitAny: the overloads above say it exactly
   join(other: any, joiner: any, options?: any): Stream<any, any> {
     return this.#join(other, 'join', joiner, options)
@@ -342,6 +352,12 @@ export class Stream<K, V> {
     joiner: (left: NonNullable<V>, right: NonNullable<V2> | null, key: K) => R,
     options: StreamJoinOptions<K, V, V2, R>
   ): Stream<K, R>
+  /** As `join`; records that point to nothing, or to no row, are joined with null. */
+  leftJoin<G, T, V2>(
+    table: GlobalTable<G, T>,
+    joiner: StreamTableJoiner<K, NonNullable<V>, T | null, V2>,
+    options: GlobalJoinOptions<K, NonNullable<V>, G, V2>
+  ): Stream<K, V2>
   // biome-ignore lint/suspicious/noExplicitAny: the overloads above say it exactly
   leftJoin(other: any, joiner: any, options?: any): Stream<any, any> {
     return this.#join(other, 'leftJoin', joiner, options)
@@ -454,13 +470,15 @@ export class Stream<K, V> {
   }
 
   #join(
-    other: Table<NonNullable<K>, unknown> | Stream<K, unknown>,
+    other: Table<NonNullable<K>, unknown> | Stream<K, unknown> | GlobalTable<unknown, unknown>,
     kind: JoinKind,
     // biome-ignore lint/suspicious/noExplicitAny: the overloads of join and leftJoin say it exactly
     joiner: any,
     // biome-ignore lint/suspicious/noExplicitAny: as above
     options: any = {}
   ): Stream<K, unknown> {
+    if (other instanceof GlobalTable)
+      return new Stream(joinGlobal(this.part, other, kind === 'leftJoin', joiner, options))
     if (other instanceof Table) return new Stream(joinTable(this.part, other, kind === 'leftJoin', joiner, options))
     return new Stream(joinStreams(this.part, other.part, kind, joiner, options))
   }

@@ -19,6 +19,7 @@ import type { Duration } from '../time.ts'
 import { callSite } from '../topology/names.ts'
 import type { Change, Operator } from '../topology/node.ts'
 import { type ForeignKeyOptions, joinByForeignKey } from './foreignKeyJoin.ts'
+import { GlobalTable, joinTableGlobal, type TableGlobalJoinOptions } from './globalTable.ts'
 import { GroupedTable } from './groupedTable.ts'
 import { keySerde, type Part, stateName, step, through, valueSerde } from './part.ts'
 import { addKeyValue, type StoreDefinition, specOf } from './store.ts'
@@ -176,8 +177,19 @@ export class Table<K, V> {
   join<V2, R>(
     other: Table<K, V2>,
     joiner: (left: V, right: V2, key: K) => R,
-    options: TableJoinOptions<NonNullable<R>> = {}
-  ): Table<K, NonNullable<R>> {
+    options?: TableJoinOptions<NonNullable<R>>
+  ): Table<K, NonNullable<R>>
+  /**
+   * Each row with the row of a global table that it points to at that moment: changes of the global table alone cause nothing.
+   * @example t.table(flights).join(t.globalTable(airports), pair, { on: (flight) => flight.origin })
+   */
+  join<G, T, R>(
+    other: GlobalTable<G, T>,
+    joiner: (left: V, right: T, key: K) => R,
+    options: TableGlobalJoinOptions<K, V, G, NonNullable<R>>
+  ): Table<K, NonNullable<R>>
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads above say it exactly
+  join(other: any, joiner: any, options: any = {}): Table<K, any> {
     return this.#join(other, 'join', joiner, options)
   }
 
@@ -190,8 +202,16 @@ export class Table<K, V> {
   leftJoin<V2, R>(
     other: Table<K, V2>,
     joiner: (left: V, right: V2 | null, key: K) => R,
-    options: TableJoinOptions<NonNullable<R>> = {}
-  ): Table<K, NonNullable<R>> {
+    options?: TableJoinOptions<NonNullable<R>>
+  ): Table<K, NonNullable<R>>
+  /** As `join` with a global table; rows that point to nothing, or to no row, get null. */
+  leftJoin<G, T, R>(
+    other: GlobalTable<G, T>,
+    joiner: (left: V, right: T | null, key: K) => R,
+    options: TableGlobalJoinOptions<K, V, G, NonNullable<R>>
+  ): Table<K, NonNullable<R>>
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads above say it exactly
+  leftJoin(other: any, joiner: any, options: any = {}): Table<K, any> {
     return this.#join(other, 'leftJoin', joiner, options)
   }
 
@@ -267,12 +287,18 @@ export class Table<K, V> {
   }
 
   #join<V2, R>(
-    other: Table<K, V2>,
+    other: Table<K, V2> | GlobalTable<unknown, V2>,
     kind: 'join' | 'leftJoin' | 'outerJoin',
     // biome-ignore lint/suspicious/noExplicitAny: the methods above say it exactly
     joiner: (left: any, right: any, key: K) => R,
     options: TableJoinOptions<NonNullable<R>>
   ): Table<K, NonNullable<R>> {
+    if (other instanceof GlobalTable) {
+      const looking = options as TableGlobalJoinOptions<K, V, unknown, NonNullable<R>>
+      const join = joiner as (left: V, right: V2 | null, key: K) => NonNullable<R>
+      const { part, materialise } = joinTableGlobal(this.part, other, kind === 'leftJoin', join, looking)
+      return new Table(part, materialise, materialise)
+    }
     const { part, materialise } = joinTables<K, V, V2, NonNullable<R>>(
       this.#byRow(),
       other.#byRow(),

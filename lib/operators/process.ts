@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { TopologyError } from '../errors.ts'
 import { type Headers, NO_HEADERS, StreamRecord } from '../record.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
+import { globalFace } from '../store/globalRows.ts'
 import { keyValueFacade } from '../store/keyValue.ts'
 import type { MaybePromise, RowStore, TaskStore } from '../store/port.ts'
 import { windowFacade } from '../store/window.ts'
@@ -75,27 +76,31 @@ export class ProcessOperator<K, V, K2, V2> implements Operator {
   readonly #keepsKey: boolean
   readonly #stores: readonly string[]
   readonly #tables: ReadonlyMap<string, TableAccess>
+  readonly #globals: readonly string[]
   #context!: UserContext<K2, V2>
 
   /**
    * @param keepsKey refuses to forward under another key
    * @param stores names of its stores whose rows live for a time
    * @param tables whose rows it reads, by the name it calls them
+   * @param globals names of the global tables it reads
    */
   constructor(
     processor: Processor<K, V, K2, V2>,
     keepsKey = false,
     stores: readonly string[] = [],
-    tables: ReadonlyMap<string, TableAccess> = new Map()
+    tables: ReadonlyMap<string, TableAccess> = new Map(),
+    globals: readonly string[] = []
   ) {
     this.#tables = tables
+    this.#globals = globals
     this.#processor = processor
     this.#stores = stores
     this.#keepsKey = keepsKey
   }
 
   init(context: OperatorContext): void {
-    this.#context = new UserContext(context, this.#keepsKey, this.#stores, this.#tables)
+    this.#context = new UserContext(context, this.#keepsKey, this.#stores, this.#tables, this.#globals)
     this.#processor.init?.(this.#context as unknown as ProcessorContext<K2, V2>)
   }
 
@@ -130,9 +135,11 @@ class UserContext<K, V> implements ProcessorContext<K, V, Record<string, unknown
     context: OperatorContext,
     keepsKey: boolean,
     stores: readonly string[],
-    tables: ReadonlyMap<string, TableAccess>
+    tables: ReadonlyMap<string, TableAccess>,
+    globals: readonly string[]
   ) {
     this.#tables = tables
+    for (const name of globals) this.#faces.set(name, globalFace(context.global(name)))
     this.#context = context
     this.#keepsKey = keepsKey
     for (const name of stores) this.#lives.set(name, Expiry.shared(context, context.store(name) as RowStore<unknown>))

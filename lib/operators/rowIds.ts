@@ -52,7 +52,11 @@ export class RowIds<K> {
       return end < 0 ? undefined : latin1(set.bytes, set.keyStart[row]!, end)
     }
     const key = record.key
-    if (key == null) return undefined
+    return key == null ? undefined : this.id(key)
+  }
+
+  /** Of a key in hand. */
+  id(key: K): string {
     const bytes = this.#serde.encode(key)
     return latin1(bytes, 0, bytes.length)
   }

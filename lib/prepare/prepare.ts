@@ -46,10 +46,12 @@ export async function prepare(options: PrepareOptions): Promise<PreparedTopology
   const record = shapesTopic(built.applicationId)
   const sourceTopics = [...new Set(built.subtopologies.flatMap((sub) => sub.sourceTopics))]
   const sinkTopics = sinksOf(built).filter((topic) => !internal.has(topic))
-  const wanted = [...new Set([...sourceTopics, ...sinkTopics, ...internal, record])]
+  const globalTopics = built.globals.map(({ topic }) => topic)
+  const wanted = [...new Set([...sourceTopics, ...globalTopics, ...sinkTopics, ...internal, record])]
   const counts = await admin.partitions(wanted)
-  const missing = [...sourceTopics, ...sinkTopics].filter((topic) => !internal.has(topic) && !counts.has(topic))
-  if (missing.length > 0) throw missingTopics(missing, sourceTopics, await admin.topics(), internal)
+  const read = [...new Set([...sourceTopics, ...globalTopics])]
+  const missing = [...new Set([...read, ...sinkTopics])].filter((topic) => !internal.has(topic) && !counts.has(topic))
+  if (missing.length > 0) throw missingTopics(missing, read, await admin.topics(), internal)
 
   const resolved = resolvePartitions(built, counts)
   const shapes = await checkShapes(built, transport, counts.has(record), topologyChange, clock)
@@ -143,6 +145,7 @@ async function retentionWarnings(
   const there = ({ topic }: { topic: string }): boolean => existing.has(topic)
   const consequences = new Map([
     ...sinks.map((topic) => [topic, OLD_OUTPUT] as const),
+    ...built.globals.map(({ topic }) => [topic, GLOBAL_ROWS] as const),
     ...built.internalTopics.repartition.filter(there).map(({ topic }) => [topic, UNREAD_RECORDS] as const),
     ...built.internalTopics.changelogs.filter(there).map(({ topic }) => [topic, STATE_ROWS] as const)
   ])
@@ -170,6 +173,10 @@ async function retentionWarnings(
 const OLD_OUTPUT = {
   kind: 'output',
   mend: 'Output of old input would be deleted: set retention.ms=-1 if you replay history.'
+}
+const GLOBAL_ROWS = {
+  kind: 'global-table',
+  mend: 'Rows would be missing where the table is read from the beginning: set cleanup.policy=compact.'
 }
 const UNREAD_RECORDS = {
   kind: 'repartition',

@@ -124,11 +124,15 @@ export interface RowStore<V> extends TaskStore {
 }
 
 /** The typed face for user code and queries. Values must not be mutated nor kept: they are the cache's own. */
-export interface KeyValueStore<K, V> {
-  get(key: K): MaybePromise<V | null>
+export interface KeyValueStore<K, V> extends ReadableStore<K, V> {
   /** Timestamp defaults to that of the record in hand. */
   put(key: K, value: V, timestamp?: number): MaybePromise<void>
   delete(key: K): MaybePromise<void>
+}
+
+/** A store that may only be read: that of a global table. */
+export interface ReadableStore<K, V> {
+  get(key: K): MaybePromise<V | null>
   /** Keys in [from, to] by their bytes, cache included. */
   range(from: K, to: K, options?: { reverse?: boolean; limit?: number }): AsyncIterable<[K, V]>
   all(): AsyncIterable<[K, V]>

@@ -1,6 +1,7 @@
 /** What the actors drive of a task: five steps, and plain calls into the running pump. Nothing here knows XState. */
 import type { Group, GroupMeta, Transport } from '../kafka/port.ts'
 import type { Tp } from '../record.ts'
+import type { GlobalState } from '../store/globalState.ts'
 import type { DatabaseDriver } from '../store/port.ts'
 import type { Clock, Random } from '../time.ts'
 import type { SubTopology } from '../topology/node.ts'
@@ -21,6 +22,8 @@ export type TaskStep =
   | 'commit:offsets'
   | 'commit:committed'
   | 'commit:persisted'
+  /** Not of a task: records of that partition are in a global table. */
+  | 'global:applied'
 
 export interface Logger {
   debug(facts: object, message: string): void
@@ -56,6 +59,8 @@ export interface TaskEnv {
   /** Bytes of outputs in flight per task before the pump waits. */
   readonly outboxBytes: number
   readonly cache: CacheBudget
+  /** Needed where the topology has global tables. */
+  readonly globals?: Pick<GlobalState, 'rows'> | undefined
   /** Called at each step of open and commit; a throw there is a crash of the task. */
   readonly probe?: ((taskId: string, step: TaskStep) => void | Promise<void>) | undefined
   readonly events: TaskEvents

@@ -337,6 +337,7 @@ class Task implements TaskRun {
       clock: env.clock,
       emit: (sink, record) => outbox.emit(sink, record),
       store: (name) => state.store(name),
+      ...(env.globals ? { global: (name: string) => env.globals!.rows(name) } : {}),
       schedule: (_node, intervalMs, type, fire) => schedules.add(intervalMs, type, fire, env.clock.now()),
       onIdle: (afterMs, advance) => idleTime.add(afterMs, advance),
       drop: (_node, reason) => dropped(reason, pump.source),

@@ -5,6 +5,7 @@ import { TopologyError } from '../errors.ts'
 import { partitionFor } from '../kafka/partitioner.ts'
 import { type Headers, NO_HEADERS, RecordSet, StreamRecord } from '../record.ts'
 import { cacheBudget } from '../store/cache/budget.ts'
+import { type GlobalState, openGlobalState } from '../store/globalState.ts'
 import { memoryDriver } from '../store/memory.ts'
 import type { MaybePromise, StoreSpec } from '../store/port.ts'
 import { openTaskState, type TaskState } from '../store/taskState.ts'
@@ -71,8 +72,15 @@ export async function drive(topology: Buildable, options: DriveOptions = {}): Pr
   const built = topology.build(options.applicationId ?? 'drive')
   const clock = new VirtualClock(options.startTime ?? 0)
   const resolved = resolvePartitions(built, sourceCounts(built, options.partitions ?? {}))
-  const driver = new Driver(built, clock, resolved)
   runs++
+  const globals = await openGlobalState({
+    directory: `drive-${runs}/global`,
+    applicationId: built.applicationId,
+    driver: memoryDriver,
+    specs: built.globals.map(({ store }) => store),
+    cache: cacheBudget(Number.POSITIVE_INFINITY)
+  })
+  const driver = new Driver(built, clock, resolved, globals)
   for (const { sub, partition } of tasksOf(built, resolved)) {
     const taskId = `${sub.id}_${partition}`
     const specs = sub.stores.map((spec): StoreSpec => ({ ...spec, caching: spec.caching && options.cache !== false }))
@@ -106,6 +114,7 @@ export class Driver {
   /** Reasons of dropped records, in order: 'null-key', 'late' … */
   readonly dropped: string[] = []
   /** @internal */ readonly tasks: DrivenTask[] = []
+  /** @internal */ readonly globals: GlobalState
   readonly #built: BuiltTopology
   readonly #clock: VirtualClock
   readonly #partitions: ResolvedPartitions
@@ -114,7 +123,8 @@ export class Driver {
   #offset = 0
 
   /** @internal */
-  constructor(built: BuiltTopology, clock: VirtualClock, partitions: ResolvedPartitions) {
+  constructor(built: BuiltTopology, clock: VirtualClock, partitions: ResolvedPartitions, globals: GlobalState) {
+    this.globals = globals
     this.#built = built
     this.#clock = clock
     this.#partitions = partitions
@@ -122,11 +132,26 @@ export class Driver {
 
   /** Gives a record to a source topic and processes it, with everything it causes. */
   async send<K, V>(topic: TopicLike<K, V>, key: K | null, value: V | null, sent: Sent = {}): Promise<void> {
-    if (!this.tasks.some((task) => task.reads(topic.name))) {
-      const known = this.#built.subtopologies.flatMap((sub) => sub.sourceTopics)
+    const read = this.tasks.some((task) => task.reads(topic.name))
+    const isGlobal = this.#built.globals.some((global) => global.topic === topic.name)
+    if (!read && !isGlobal) {
+      const known = [
+        ...this.#built.subtopologies.flatMap((sub) => sub.sourceTopics),
+        ...this.#built.globals.map((g) => g.topic)
+      ]
       throw new TopologyError(`The topology does not read the topic "${topic.name}". It reads: ${known.join(', ')}.`)
     }
     const bytes = key === null ? null : topic.key.encode(key)
+    const raw = {
+      topic: topic.name,
+      partition: 0,
+      key: bytes,
+      value: value === null ? null : topic.value.encode(value),
+      timestamp: sent.timestamp ?? this.#clock.now(),
+      headers: sent.headers ?? NO_HEADERS
+    }
+    if (isGlobal) await this.#applied(raw)
+    if (!read) return
     const partitions = this.#partitions.partitions(topic.name)
     const partition = sent.partition ?? (bytes ? partitionFor(bytes, 0, bytes.length, partitions) : 0)
     if (!(partition >= 0 && partition < partitions)) {
@@ -134,14 +159,7 @@ export class Driver {
         `The topic "${topic.name}" has ${partitions} partitions here, there is no partition ${partition}. Say how many it has: drive(topology, { partitions: { "${topic.name}": … } }).`
       )
     }
-    await this.#deliver({
-      topic: topic.name,
-      partition,
-      key: bytes,
-      value: value === null ? null : topic.value.encode(value),
-      timestamp: sent.timestamp ?? this.#clock.now(),
-      headers: sent.headers ?? NO_HEADERS
-    })
+    await this.#deliver({ ...raw, partition })
     await this.#settle()
   }
 
@@ -194,6 +212,7 @@ export class Driver {
   /** Closes operators and state. */
   async close(): Promise<void> {
     for (const task of this.tasks) await task.close()
+    await this.globals.close()
   }
 
   /** @internal */
@@ -205,15 +224,29 @@ export class Driver {
   wrote(raw: Raw): void {
     const internal = this.#built.internalTopics.repartition.some((r) => r.topic === raw.topic)
     if (!internal) this.#out.push(raw)
-    if (this.tasks.some((task) => task.reads(raw.topic))) this.#inside.push(raw)
+    const isGlobal = this.#built.globals.some(({ topic }) => topic === raw.topic)
+    if (isGlobal || this.tasks.some((task) => task.reads(raw.topic))) this.#inside.push(raw)
   }
 
   async #settle(): Promise<void> {
-    for (let raw = this.#inside.shift(); raw; raw = this.#inside.shift()) await this.#deliver(raw)
+    for (let raw = this.#inside.shift(); raw; raw = this.#inside.shift()) {
+      await this.#applied(raw)
+      await this.#deliver(raw)
+    }
+  }
+
+  /** A record of a topic that global tables are made of. */
+  async #applied(raw: Omit<Raw, 'sink'>): Promise<void> {
+    for (const { topic, store } of this.#built.globals) {
+      if (topic !== raw.topic) continue
+      const tp = { topic, partition: raw.partition }
+      await this.globals.write([{ store: store.name, tp, sets: [toSet(raw, 0)], next: 0, at: 0 }])
+    }
   }
 
   async #deliver(raw: Omit<Raw, 'sink'>): Promise<void> {
-    const task = this.tasks.find((t) => t.partition === raw.partition && t.reads(raw.topic))!
+    const task = this.tasks.find((t) => t.partition === raw.partition && t.reads(raw.topic))
+    if (task === undefined) return
     await task.process(raw, this.#offset++)
   }
 }
@@ -340,6 +373,10 @@ class DrivenTask implements InstanceEnv {
       headers,
       sink
     })
+  }
+
+  global(name: string): ReturnType<GlobalState['rows']> {
+    return this.#driver.globals.rows(name)
   }
 
   store(name: string): ReturnType<TaskState['store']> {

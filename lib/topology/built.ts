@@ -22,9 +22,18 @@ export interface ChangelogTopic {
   readonly subtopology: number
 }
 
+/** A table of which every process has all rows. */
+export interface GlobalTopic {
+  readonly topic: string
+  /** Not logged: its topic is its changelog. */
+  readonly store: StoreSpec
+}
+
 export interface BuiltTopology {
   readonly applicationId: string
   readonly subtopologies: readonly SubTopology[]
+  /** Belong to no sub-topology, and to no assignment. */
+  readonly globals: readonly GlobalTopic[]
   readonly internalTopics: {
     readonly repartition: readonly RepartitionTopic[]
     readonly changelogs: readonly ChangelogTopic[]

@@ -20,6 +20,12 @@ export function describeTopology(built: BuiltTopology): string {
     const shown = new Set<string>()
     for (const node of sub.nodes) if (node.kind === 'source') tree(node, sub, built, shown, '  ', '  ', lines)
   }
+  if (built.globals.length > 0) lines.push('')
+  for (const { topic, store } of built.globals) {
+    lines.push(
+      `Global table ${store.name}: from topic ${topic} [${store.key.name}, ${store.value.name}], whole in each process`
+    )
+  }
   const together = copartitioned.filter(({ topics }) => topics.length > 1)
   if (together.length > 0) lines.push('')
   for (const { node, topics } of together) lines.push(`Equal partition counts: ${topics.join(', ')} (for ${node})`)
@@ -61,10 +67,11 @@ function nodeText(node: Node, built: BuiltTopology): string {
 }
 
 /** What it does stands behind names that do not say it. */
-function processorText({ name, what, stores }: ProcessorNode): string {
+function processorText({ name, what, stores, globals = [] }: ProcessorNode): string {
   const says = what === undefined || name.split('-').some((part) => part === what)
   const using = stores.length > 0 ? ` (${stores.length > 1 ? 'stores' : 'store'} ${stores.join(', ')})` : ''
-  return `${name}${says ? '' : `: ${what}`}${using}`
+  const reading = globals.length > 0 ? ` (global ${globals.length > 1 ? 'tables' : 'table'} ${globals.join(', ')})` : ''
+  return `${name}${says ? '' : `: ${what}`}${using}${reading}`
 }
 
 /** For an internal topic: which sub-topologies write or read it. */

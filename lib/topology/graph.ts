@@ -3,16 +3,18 @@ import { changelogTopic } from '../changelog/topics.ts'
 import { nearest, TopologyError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import type { StoreSpec } from '../store/port.ts'
-import type { Buildable, BuiltTopology, ChangelogTopic, RepartitionTopic } from './built.ts'
+import type { Buildable, BuiltTopology, ChangelogTopic, GlobalTopic, RepartitionTopic } from './built.ts'
 import { describeTopology } from './describe.ts'
 import { callSite, checkName, repartitionTopic, shapesTopic } from './names.ts'
 import type { Node, ProcessorNode, SinkNode, SourceNode, SubTopology } from './node.ts'
 import { connectedParts } from './subtopologies.ts'
 
-export type { Buildable, BuiltTopology, ChangelogTopic, RepartitionTopic } from './built.ts'
+export type { Buildable, BuiltTopology, ChangelogTopic, GlobalTopic, RepartitionTopic } from './built.ts'
 
 export interface ProcessorDraft extends Omit<ProcessorNode, 'kind' | 'stores' | 'keepsKey'> {
   readonly stores?: readonly string[]
+  /** Global tables that were added. */
+  readonly globals?: readonly string[]
   /** Default false. */
   readonly keepsKey?: boolean
 }
@@ -39,6 +41,7 @@ interface Placed<T> {
 export class Topology implements Buildable {
   #nodes = new Map<string, Placed<Node>>()
   #stores = new Map<string, Placed<StoreSpec>>()
+  #globals = new Map<string, Placed<GlobalTopic>>()
   #topics = new Map<string, string>() // topic → source node that reads it
   #repartitions = new Map<string, RepartitionDraft>() // by the name of their sink and source nodes' topic
   #copartitioned: { node: string; members: readonly string[] }[] = []
@@ -66,6 +69,15 @@ export class Topology implements Buildable {
     this.#checkParents(draft.name, draft.parents)
     const stores = draft.stores ?? []
     for (const store of stores) this.#checkStore(store, draft.name)
+    for (const name of draft.globals ?? []) {
+      if (this.#globals.has(name)) continue
+      throw new TopologyError(
+        `Node "${draft.name}" reads the global table "${name}", which was not added: add it first.`,
+        {
+          code: 'ERR_TOPOLOGY_STORE'
+        }
+      )
+    }
     this.#add({ ...draft, kind: 'processor', stores: [...stores], keepsKey: draft.keepsKey ?? false })
   }
 
@@ -80,10 +92,28 @@ export class Topology implements Buildable {
   addStore<K, V>(spec: StoreSpec<K, V>, ...processors: string[]): void {
     const place = callSite()
     checkName('store', spec.name, place)
-    const known = this.#stores.get(spec.name)
+    const known = this.#stores.get(spec.name) ?? this.#globals.get(spec.name)
     if (known) throw duplicate('store', spec.name, known.place, place)
     this.#stores.set(spec.name, { it: spec as unknown as StoreSpec, place })
     for (const processor of processors) this.connect(processor, spec.name)
+  }
+
+  /** A table of which every process holds all rows, from a topic. @throws TopologyError when the name is taken */
+  addGlobal(global: GlobalTopic): void {
+    const place = callSite()
+    const { name } = global.store
+    checkName('topic', global.topic, place)
+    checkName('store', name, place)
+    const known = this.#stores.get(name) ?? this.#globals.get(name)
+    if (known) throw duplicate('store', name, known.place, place)
+    for (const other of this.#globals.values()) {
+      if (other.it.topic !== global.topic) continue
+      throw new TopologyError(
+        `Topic "${global.topic}" is made a global table twice: at ${other.place} and at ${place}. Use the one table in both places.`,
+        { code: 'ERR_TOPOLOGY_SOURCE', details: { topic: global.topic } }
+      )
+    }
+    this.#globals.set(name, { it: global, place })
   }
 
   /** `addStore`, unless this very store was added before. */
@@ -159,7 +189,12 @@ export class Topology implements Buildable {
   }
 
   hasName(name: string): boolean {
-    return this.#nodes.has(name) || this.#stores.has(name) || this.#repartitions.has(`${name}-repartition`)
+    return (
+      this.#nodes.has(name) ||
+      this.#stores.has(name) ||
+      this.#globals.has(name) ||
+      this.#repartitions.has(`${name}-repartition`)
+    )
   }
 
   /** The source node that reads a topic. */
@@ -215,6 +250,7 @@ export class Topology implements Buildable {
     const built: BuiltTopology = {
       applicationId,
       subtopologies,
+      globals: [...this.#globals.values()].map(({ it }) => it),
       internalTopics: { repartition, changelogs },
       copartitioned: this.#copartitioned.map(({ node, members }) => ({
         node,

@@ -1,12 +1,14 @@
 /** A sub-topology compiled for one task: operators that call each other directly, no lookup per record. */
 import { TopologyError } from '../errors.ts'
 import type { RecordSet, StreamRecord } from '../record.ts'
+import type { GlobalRows } from '../store/globalRows.ts'
 import type { MaybePromise, RowStore, TaskStore } from '../store/port.ts'
 import type { Clock } from '../time.ts'
 import { locate } from './failure.ts'
 import type { Meter } from './meter.ts'
 import type {
   Cancellable,
+  Node,
   Operator,
   OperatorContext,
   ProcessorNode,
@@ -28,6 +30,8 @@ export interface InstanceEnv {
   /** A record reached a sink. Bytes must be copied before it returns. */
   emit(sink: SinkNode, record: AnyRecord): MaybePromise<void>
   store(name: string): TaskStore
+  /** Needed where the topology has global tables. */
+  global?(name: string): GlobalRows<unknown>
   schedule(
     node: string,
     intervalMs: number,
@@ -77,13 +81,15 @@ class NodeContext implements OperatorContext {
   readonly #env: InstanceEnv
   readonly #running: Running
   readonly #stores: readonly string[]
+  readonly #globals: readonly string[]
   readonly #targets: Target[] = [] // owned by TopologyInstance: filled at compile, then fixed
   readonly #names: string[] = []
   #plain: readonly Target[] | undefined // while the targets are measured
 
-  constructor(nodeName: string, stores: readonly string[], env: InstanceEnv, running: Running) {
-    this.nodeName = nodeName
-    this.#stores = stores
+  constructor(node: Node, env: InstanceEnv, running: Running) {
+    this.nodeName = node.name
+    this.#stores = node.kind === 'processor' ? node.stores : []
+    this.#globals = (node.kind === 'processor' && node.globals) || []
     this.#env = env
     this.#running = running
   }
@@ -181,6 +187,14 @@ class NodeContext implements OperatorContext {
     throw new TopologyError(
       `Node "${this.nodeName}" asks for the store "${name}", which is not connected to it. Connected: ${this.#stores.join(', ') || 'none'}. ` +
         `Name the store in the node's \`stores\`.`,
+      { code: 'ERR_TOPOLOGY_STORE', details: { node: this.nodeName, store: name } }
+    )
+  }
+
+  global(name: string): GlobalRows<unknown> {
+    if (this.#globals.includes(name) && this.#env.global) return this.#env.global(name)
+    throw new TopologyError(
+      `Node "${this.nodeName}" asks for the global table "${name}", which it does not say that it reads. Name it in the node's \`globals\`.`,
       { code: 'ERR_TOPOLOGY_STORE', details: { node: this.nodeName, store: name } }
     )
   }
@@ -284,8 +298,7 @@ export class TopologyInstance {
     const operators = new Map<string, Operator>()
     const order = new Set<string>()
     for (const node of sub.nodes) {
-      const stores = node.kind === 'processor' ? node.stores : []
-      const context = new NodeContext(node.name, stores, env, running)
+      const context = new NodeContext(node, env, running)
       contexts.set(node.name, context)
       if (node.kind === 'source') continue
       const target: Target = node.kind === 'sink' ? { process: (record) => env.emit(node, record) } : node.create()
@@ -295,7 +308,7 @@ export class TopologyInstance {
       this.#operators.push({ node, operator: target, context })
       if ((target as Operator).settle) this.#settling.push({ operator: target, context })
       // Nodes come in topological order. A store that several use counts from its first: the one that writes it.
-      for (const store of stores) order.add(store)
+      for (const store of node.stores) order.add(store)
     }
     this.flushOrder = [...order]
     this.#contexts = [...contexts.values()]

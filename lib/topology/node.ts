@@ -1,5 +1,6 @@
 /** The nodes of a topology as data, and the operators that run in them. */
 import type { RecordSet, Serde, StreamRecord, Tp } from '../record.ts'
+import type { GlobalRows } from '../store/globalRows.ts'
 import type { MaybePromise, StoreSpec, TaskStore } from '../store/port.ts'
 import type { Clock } from '../time.ts'
 
@@ -25,6 +26,8 @@ export interface ProcessorNode {
   readonly name: string
   readonly parents: readonly string[]
   readonly stores: readonly string[]
+  /** Global tables it reads. */
+  readonly globals?: readonly string[]
   /** A new operator for each task. */
   readonly create: () => Operator
   /** The key that goes in comes out: prefetching may look through this node. */
@@ -88,6 +91,8 @@ export interface OperatorContext {
   wake(): void
   /** @throws TopologyError when the store is not connected to this node. */
   store(name: string): TaskStore
+  /** A global table. @throws TopologyError when the node does not say that it reads it. */
+  global(name: string): GlobalRows<unknown>
   /** 'stream' first fires with the first record; 'wall' after one interval. A due schedule fires once, then on its grid (missed points are skipped). */
   schedule(intervalMs: number, type: 'stream' | 'wall', fire: (time: number) => MaybePromise<void>): Cancellable
   /**

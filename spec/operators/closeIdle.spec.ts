@@ -151,7 +151,7 @@ describe('closeIdleAfter', () => {
         const join = (a: number | null, b: number | null): string => `${a}/${b}`
         const options = { within: '5s', closeIdleAfter: '2s', name: 'pairs' } as const
         t.stream(numbers)
-          [kind](t.stream(others), join as never, options)
+          [kind as 'outerJoin'](t.stream(others), join as never, options)
           .to('out', { value: json() } as never)
       })
       await send(d, 0, 1)

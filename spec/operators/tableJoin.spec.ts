@@ -37,7 +37,7 @@ describe('table-table joins', () => {
 
   for (const kind of KINDS) {
     it(`${kind} gives one result a key and commit with a cache, whichever sides changed`, async () => {
-      const d = await driven((l, r) => l[kind](r, dash), true)
+      const d = await driven((l, r) => l[kind as 'outerJoin'](r, dash), true)
       await d.send(a, 'k', 'A', { timestamp: 1 })
       await d.send(b, 'k', 'B', { timestamp: 2 })
       await d.commit()
@@ -56,7 +56,7 @@ describe('table-table joins', () => {
 
     for (const cache of [false, true]) {
       it(`${kind} in a chain over one table gives each result once, and each tombstone${cache ? ', with a cache' : ''}`, async () => {
-        const d = await driven((l, r) => l[kind](r, dash)[kind](r, dash), cache)
+        const d = await driven((l, r) => l[kind as 'outerJoin'](r, dash)[kind as 'outerJoin'](r, dash), cache)
         const step = async (topic: typeof a, value: string | null, timestamp: number): Promise<unknown[]> => {
           await d.send(topic, 'k', value, { timestamp })
           if (cache) await d.commit()
@@ -188,8 +188,8 @@ describe('table-table joins', () => {
     const whole = (n: number): number => Math.floor(random() * n)
     for (let run = 0; run < 30; run++) {
       const kind = KINDS[run % 3]!
-      const cached = await driven((l, r) => l[kind](r, dash), true)
-      const d = await driven((l, r) => l[kind](r, dash))
+      const cached = await driven((l, r) => l[kind as 'outerJoin'](r, dash), true)
+      const d = await driven((l, r) => l[kind as 'outerJoin'](r, dash))
       const state = { a: new Map<string, [string, number]>(), b: new Map<string, [string, number]>() }
       const finals = new Map<string, unknown>()
       const seen = new Map<string, unknown>()

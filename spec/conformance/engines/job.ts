@@ -22,7 +22,7 @@ import type { BuiltTopology } from '../../../lib/topology/built.ts'
 import { resolvePartitions } from '../../../lib/topology/partitions.ts'
 import { CaseBuilder, KEY, NotBuilt, VALUE } from '../build.ts'
 import { type Actual, actual, type Outcome } from '../compare.ts'
-import type { Any, Case } from '../format.ts'
+import type { Any, Case, CaseInput } from '../format.ts'
 import { CaseClock } from './caseClock.ts'
 import { allowsCache, type Result } from './engine.ts'
 
@@ -59,6 +59,16 @@ class Part {
     }
   }
 
+  partitionOf(input: CaseInput): number {
+    if (input.partition !== undefined || input.key === null) return input.partition ?? 0
+    const key = KEY.encode(input.key)
+    return partitionFor(key, 0, key.length, this.builder.topics.get(input.topic)!.partitions)
+  }
+
+  tpOf(input: CaseInput): string {
+    return tpKey(this.builder.topics.get(input.topic)!.topic.name, this.partitionOf(input))
+  }
+
   get runs(): boolean {
     return this.error === undefined && this.notBuilt === undefined
   }
@@ -92,6 +102,9 @@ class Job {
   readonly #id: string
   readonly #options: JobOptions
   readonly #clock: CaseClock | undefined
+  /** Records of global tables by partition: sent to their topics, and in the tables. */
+  readonly #sent = new Map<string, number>()
+  readonly #applied = new Map<string, number>()
   readonly #next = new Map<string, number>() // of the output reader, by tpKey
   #built!: BuiltTopology
   #app!: RunningRuntime
@@ -176,6 +189,9 @@ class Job {
       commitInterval: 2,
       ...(buffered ? { maxTaskIdle: 500 } : {}),
       ...(this.#clock ? { clock: this.#clock } : {}),
+      probe: (tp, step) => {
+        if (step === 'global:applied') this.#applied.set(tp, (this.#applied.get(tp) ?? 0) + 1)
+      },
       supervise: { rules: [on(isOfTheCase).stop()], onEscalate: 'stop-task' }
     })
     this.#app = await runtime.run({ signals: false })
@@ -225,12 +241,28 @@ class Job {
       }
       await this.#producer.flush()
       await this.#settle()
-      if (fed.some((part) => hasGlobal(part.c.topology, part.c.inputs[i]!.topic))) await delay(systemClock, 300)
+      await this.#known(fed, i)
       await this.#collect()
       if (i % 10 === 9 || i === rounds - 1)
         this.#options.log?.(`${i + 1} of ${rounds} rounds of ${this.#parts.length} cases`)
     }
     await this.#move(rounds)
+  }
+
+  /** Until the inputs of this round that go to global tables are there: each is a record of its own, so a batch of its own. */
+  async #known(fed: readonly Part[], round: number): Promise<void> {
+    for (const part of fed) {
+      const { topic } = part.c.inputs[round]!
+      if (!hasGlobal(part.c.topology, topic)) continue
+      const tp = part.tpOf(part.c.inputs[round]!)
+      const wanted = (this.#sent.get(tp) ?? 0) + 1
+      this.#sent.set(tp, wanted)
+      await until(() => (this.#applied.get(tp) ?? 0) >= wanted, {
+        what: `the global table has record ${wanted} of ${tp}`,
+        timeoutMs: 30_000,
+        everyMs: 1
+      })
+    }
   }
 
   /** Wall-clock moves; the one case that has them runs alone. */
@@ -262,10 +294,9 @@ class Job {
     if (!source) throw new Error(`The topology of "${part.c.name}" does not read its input topic "${input.topic}"`)
     const key = input.key === null ? null : KEY.encode(input.key)
     const value = input.value === null ? null : VALUE.encode(input.value)
-    const partition = input.partition ?? (key ? partitionFor(key, 0, key.length, source.partitions) : 0)
     const headers = Object.entries(input.headers ?? {}).map(([name, text]) => [name, Buffer.from(text)] as const)
     this.#producer
-      .writer(source.topic.name, partition)
+      .writer(source.topic.name, part.partitionOf(input))
       .append(input.ts, key, 0, key?.length ?? 0, value, 0, value?.length ?? 0, headers)
   }
 
