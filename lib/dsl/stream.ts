@@ -10,7 +10,6 @@ import { MergeOperator } from '../operators/merge.ts'
 import { PeekOperator } from '../operators/peek.ts'
 import type { Processor, ProcessorContext, ValuesContext, ValuesProcessor } from '../operators/process.ts'
 import { SelectKeyOperator } from '../operators/selectKey.ts'
-import { type Branch, SplitOperator } from '../operators/split.ts'
 import type { StreamTableJoiner } from '../operators/streamTableJoin.ts'
 import { TableSourceOperator } from '../operators/tableSource.ts'
 import type { Serde, StreamRecord } from '../record.ts'
@@ -23,6 +22,7 @@ import { type GlobalJoinOptions, GlobalTable, joinGlobal } from './globalTable.t
 import { Grouped } from './grouped.ts'
 import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
 import { processPart } from './processPart.ts'
+import { splitPart } from './splitPart.ts'
 import type { StoreDefinition } from './store.ts'
 import { type JoinKind, joinStreams, type StreamJoinOptions } from './streamJoin.ts'
 import type {
@@ -225,41 +225,8 @@ export class Stream<K, V> {
     branches: B,
     options: NodeOptions & { readonly otherwise?: O } = {}
   ): { readonly [N in (keyof B & string) | O]: Stream<K, V> } {
-    const { graph } = this.part
-    const wanted = new Map<string, Predicate<K, V>>(Object.entries(branches))
-    if (options.otherwise !== undefined) {
-      if (wanted.has(options.otherwise)) {
-        throw new TopologyError(
-          `split (${callSite()}) has the branch "${options.otherwise}" twice: name the default branch otherwise.`,
-          {
-            code: 'ERR_TOPOLOGY_DUPLICATE'
-          }
-        )
-      }
-      wanted.set(options.otherwise, () => true)
-    }
-    const numeric = [...wanted.keys()].find((branch) => /^\d+$/.test(branch))
-    if (numeric !== undefined) {
-      throw new TopologyError(
-        `split (${callSite()}) has a branch named ${numeric}: JavaScript moves such names to the front, so that another branch could match first. Use a name with a letter.`,
-        { code: 'ERR_TOPOLOGY_NAME' }
-      )
-    }
-    const list: Branch<K, V>[] = []
-    const node = step(this.part, 'split', { name: options.name, keepsKey: true }, () => new SplitOperator(list))
     const streams: Record<string, Stream<K, V>> = {}
-    for (const [branch, predicate] of wanted) {
-      const child = `${node}-${branch}`
-      graph.addProcessor({
-        name: child,
-        parents: [node],
-        what: 'branch',
-        create: () => new MergeOperator(),
-        keepsKey: true
-      })
-      list.push({ child, wanted: predicate })
-      streams[branch] = this.#same(child)
-    }
+    for (const [branch, node] of splitPart(this.part, branches, options)) streams[branch] = this.#same(node)
     return streams as { [N in (keyof B & string) | O]: Stream<K, V> }
   }
 
