@@ -80,6 +80,8 @@ function discardingProducer(): Producer {
     kick() {},
     room: async () => {},
     flush: async () => {},
+    seal: async () => {},
+    unseal() {},
     close: async () => {}
   }
 }

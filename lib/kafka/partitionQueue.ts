@@ -45,6 +45,8 @@ export class PartitionQueue implements PartitionWriter {
   /** Batches closed, and batches acknowledged, since the producer opened: what a flush waits for. */
   closed = 0
   acked = 0
+  /** So many of its batches may leave: those behind a seal wait. */
+  limit = Number.POSITIVE_INFINITY
   readonly #owner: QueueOwner
   #full: RecordBatchWriter[] = []
   #sequence = 0
@@ -97,7 +99,9 @@ export class PartitionQueue implements PartitionWriter {
 
   /** There is something to send, now or after the pause. */
   get ready(): boolean {
-    return this.flight !== undefined || this.#full.length > 0 || (this.pushed && (this.open?.count ?? 0) > 0)
+    if (this.flight !== undefined) return true
+    if (this.closed - this.#full.length >= this.limit) return false
+    return this.#full.length > 0 || (this.pushed && (this.open?.count ?? 0) > 0)
   }
 
   /** The bytes to send: those under way again, or the oldest batch, which gets its sequence number here. */

@@ -145,6 +145,10 @@ export interface Producer {
   room(limit: number): Promise<void>
   /** Sends everything; resolves when every partition's batch is acknowledged. A failure is final for this producer. */
   flush(): Promise<void>
+  /** As `flush`; what is appended after the call is not sent before `unseal`, so that work goes on while a commit is under way. */
+  seal(): Promise<void>
+  /** Nothing happens without a seal. */
+  unseal(): void
   /** Abandons what is not acknowledged. */
   close(): Promise<void>
 }

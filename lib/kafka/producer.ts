@@ -81,6 +81,14 @@ class IdempotentProducer implements Producer {
     return this.#sender.room(limit)
   }
 
+  seal(): Promise<void> {
+    return this.#sender.seal()
+  }
+
+  unseal(): void {
+    this.#sender.unseal()
+  }
+
   flush(): Promise<void> {
     return this.#sender.flush()
   }

@@ -59,6 +59,7 @@ export class Sender implements QueueOwner {
   /** Something was appended since this was last set to false. */
   touched = false
   #held = false
+  #sealed = false
   readonly #cluster: Cluster
   readonly #options: SenderOptions
   readonly #pool: BatchPool
@@ -95,7 +96,10 @@ export class Sender implements QueueOwner {
       this.#queues.set(topic, queues)
     }
     let queue = queues[partition]
-    if (!queue) queues[partition] = queue = new PartitionQueue(topic, partition, this)
+    if (!queue) {
+      queues[partition] = queue = new PartitionQueue(topic, partition, this)
+      if (this.#sealed) queue.limit = 0
+    }
     return queue
   }
 
@@ -130,19 +134,39 @@ export class Sender implements QueueOwner {
 
   flush(): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure)
-    for (const queue of this.#open) {
-      queue.close()
-      if (!queue.open) this.#open.delete(queue)
-      this.#wait(queue)
+    if (!this.#sealed) {
+      for (const queue of this.#open) {
+        queue.close()
+        if (!queue.open) this.#open.delete(queue)
+        this.#wait(queue)
+      }
     }
     const until = new Map<PartitionQueue, number>()
-    for (const queues of this.#queues.values()) {
-      for (const queue of queues) if (queue && queue.acked < queue.closed) until.set(queue, queue.closed)
+    for (const queue of this.#each()) {
+      const last = Math.min(queue.closed, queue.limit)
+      if (queue.acked < last) until.set(queue, last)
     }
     if (until.size === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#flushes.push({ until, resolve, reject })
     })
+  }
+
+  /** `flush`; what is appended from here on waits for `unseal`, and no flush before that waits for it. */
+  seal(): Promise<void> {
+    const flushed = this.flush()
+    this.#sealed = true
+    for (const queue of this.#each()) queue.limit = queue.closed
+    return flushed
+  }
+
+  unseal(): void {
+    if (!this.#sealed) return
+    this.#sealed = false
+    for (const queue of this.#each()) {
+      queue.limit = Number.POSITIVE_INFINITY
+      this.#wait(queue)
+    }
   }
 
   /** From now on nothing new is sent, only what is under way is brought to its end: a transaction ends. `release` sends the rest. */
@@ -164,7 +188,8 @@ export class Sender implements QueueOwner {
   /** Forgets what was not sent and waits until nothing is under way (sequence numbers must stay without gaps). Never rejects. */
   async drop(): Promise<void> {
     const dropped = new StateError('The records were dropped by an abort before they were sent')
-    for (const queues of this.#queues.values()) for (const queue of queues) queue?.drop()
+    for (const queue of this.#each()) queue.drop()
+    this.unseal()
     this.#open.clear()
     for (const waiter of [...this.#flushes.splice(0), ...this.#rooms.splice(0)]) waiter.reject(dropped)
     for (const queue of this.#waiting) if (!queue.ready) this.#waiting.delete(queue)
@@ -177,17 +202,19 @@ export class Sender implements QueueOwner {
     if (this.#failure) return
     this.#failure = error
     this.#cluster.clock.clearTimeout(this.#timer)
-    for (const queues of this.#queues.values()) {
-      for (const queue of queues) {
-        queue?.drop()
-        if (queue) queue.flight = undefined
-      }
+    for (const queue of this.#each()) {
+      queue.drop()
+      queue.flight = undefined
     }
     this.pendingBytes = 0
     this.#open.clear()
     this.#waiting.clear()
     for (const waiter of [...this.#flushes.splice(0), ...this.#rooms.splice(0)]) waiter.reject(error)
     for (const resolve of this.#settled.splice(0)) resolve()
+  }
+
+  *#each(): Generator<PartitionQueue> {
+    for (const queues of this.#queues.values()) for (const queue of queues) if (queue) yield queue
   }
 
   #underWay(): boolean {

@@ -117,6 +117,14 @@ class KafkaTxnProducer implements TxnProducer {
     return this.#sender.room(limit)
   }
 
+  seal(): Promise<void> {
+    return this.#sender.seal()
+  }
+
+  unseal(): void {
+    this.#sender.unseal()
+  }
+
   flush(): Promise<void> {
     return this.#sender.flush()
   }

@@ -52,8 +52,15 @@ export interface CommitterOptions {
 export const partitionSlot = (topic: string, partition: number): string => `partition:${tpKey(topic, partition)}`
 export const operatorSlot = (slot: string): string => `operator:${slot}`
 
+/** What one commit is about: all that was done before it began. */
+export interface Cut {
+  readonly produced: Promise<void>
+  readonly offsets: Offset[]
+  readonly records: number
+}
+
 /**
- * Commits for one task. Owned by the pump, which never calls `commit` twice at once nor with a record in hand.
+ * Commits for one task. Owned by the pump, which never has two under way, and calls `begin` with no record in hand.
  *
  * The race behind `held`: between the end of a group's join phase and the new assignment the broker refuses commits of the old generation,
  * though this task may keep its partition. So a refusal is no failure: the commit is left half done (stores flushed, outputs acknowledged,
@@ -138,48 +145,66 @@ export class Committer {
   }
 
   /**
-   * @returns false when the group refused the metadata: `held` is set, and the commit is to be repeated after `renew`
-   * @throws the signal's reason when it aborted between two steps; TransportError 'fenced', 'unknown-outcome' …
+   * The part of a commit that must not meet a record: what is done so far is flushed and sealed. What comes after belongs to the next
+   * commit, and may be worked on before `finish` is through: nothing of it leaves.
    */
-  async commit(signal: AbortSignal): Promise<boolean> {
-    const { producer, probe, state } = this.#options
-    const step = async (name: TaskStep): Promise<void> => {
-      await probe(name)
-      // LOST may have come during the step: nothing of ours may follow it.
-      signal.throwIfAborted()
-    }
+  async begin(signal: AbortSignal): Promise<Cut> {
+    const { outbox, producer, queues, saved, state } = this.#options
     signal.throwIfAborted()
     this.unfinished = true
     await this.#flushStores(signal)
-    await step('commit:flushed')
-    await abortable(producer.flush(), signal)
-    await step('commit:produced')
-    const offsets = this.#offsets()
-    if (!(await this.#send(offsets, signal))) return false
-    await step('commit:offsets')
+    await this.#step('commit:flushed', signal)
+    const produced = producer.seal()
+    produced.catch(() => {}) // told by `finish`
+    const numbers = saved.all()
+    for (const { tp, partitionTime } of queues) {
+      if (partitionTime >= 0) state.setTime(partitionSlot(tp.topic, tp.partition), partitionTime)
+    }
+    for (const [slot, value] of numbers) state.setTime(operatorSlot(slot), value)
+    const cut = { produced, offsets: this.#offsets(numbers), records: this.records }
+    this.records = 0
+    saved.changed = false
+    outbox.appended = 0
+    return cut
+  }
+
+  /**
+   * @returns false when the group refused the metadata: `held` is set, and the commit is to be repeated after `renew`
+   * @throws the signal's reason when it aborted between two steps; TransportError 'fenced', 'unknown-outcome' …
+   */
+  async finish({ produced, offsets, records }: Cut, signal: AbortSignal): Promise<boolean> {
+    const { producer, queues, state } = this.#options
+    await abortable(produced, signal)
+    await this.#step('commit:produced', signal)
+    if (!(await this.#send(offsets, signal))) {
+      this.records += records
+      producer.unseal()
+      return false
+    }
+    await this.#step('commit:offsets', signal)
     if ('sendOffsets' in producer) {
       this.tried = true
       // Left while under way its outcome is unknown, as after a crash: `tried` stays set.
       await abortable(producer.commit(), signal)
       this.tried = false
     }
-    await step('commit:committed')
-    for (const { tp, partitionTime } of this.#options.queues) {
-      if (partitionTime >= 0) state.setTime(partitionSlot(tp.topic, tp.partition), partitionTime)
-    }
-    for (const [slot, value] of this.#options.saved.all()) state.setTime(operatorSlot(slot), value)
-    await state.commit(this.#positions())
+    await this.#step('commit:committed', signal)
+    const positions = this.#positions() // before anything newer is acknowledged
+    producer.unseal()
+    await state.commit(positions)
     this.unfinished = false
-    this.#options.queues.forEach((queue, i) => {
+    queues.forEach((queue, i) => {
       queue.committed = offsets[i]!.offset
     })
-    const records = this.records
-    this.records = 0
-    this.#options.saved.changed = false
-    this.#options.outbox.appended = 0
-    await step('commit:persisted')
+    await this.#step('commit:persisted', signal)
     this.#options.committed(new Map(offsets.map((o) => [tpKey(o.topic, o.partition), o.offset])), records)
     return true
+  }
+
+  async #step(name: TaskStep, signal: AbortSignal): Promise<void> {
+    await this.#options.probe(name)
+    // LOST may have come during the step: nothing of ours may follow it.
+    signal.throwIfAborted()
   }
 
   /** Until nothing is dirty: what a store forwards may change stores after it, and, through a loop of user code, before it. */
@@ -202,9 +227,8 @@ export class Committer {
     } while (this.dirty || work.unsettled)
   }
 
-  #offsets(): Offset[] {
+  #offsets(saved: Map<string, number>): Offset[] {
     const { queues } = this.#options
-    const saved = this.#options.saved.all()
     // The saved numbers ride on the first partition only; every commit names all partitions, so none of it gets old.
     return queues.map((queue, i) => ({
       topic: queue.tp.topic,

@@ -24,6 +24,8 @@ const PREFETCH_ROWS = 4_096
 const MAX_CHUNK = 64
 /** A look at the stopwatch that comes later than this is told; less may be the machine's other work. */
 const WARN_MS = 200
+/** How long a pump that failed waits for its commit under way. */
+const LAST_COMMIT_MS = 2_000
 /** Between two warnings about the same task. */
 const WARN_EVERY_MS = 60_000
 
@@ -69,6 +71,7 @@ export class Pump {
   #failure: { readonly error: unknown } | undefined // from outside: a reader's error
   #holders: (() => void)[] = [] // waiting for "settled"
   #holdAsked = false
+  #committing: Promise<void> | undefined // a commit's way through the log, beside the work; never rejects
   #woken = false
   #wake: (() => void) | undefined // ends the sleep
   #lastCommit: number
@@ -144,17 +147,22 @@ export class Pump {
 
   /** Resolves when drained; rejects with the signal's reason on abort, without a commit. */
   async run(signal: AbortSignal): Promise<void> {
-    const { inbox } = this.#o
+    const { clock, inbox } = this.#o
     const onAbort = (): void => {
       this.#o.work.abandon()
       this.wake()
     }
     signal.addEventListener('abort', onAbort)
+    const over = new AbortController()
     this.#running = true
     inbox.open()
     try {
-      await this.#loop(signal)
+      await this.#loop(signal, AbortSignal.any([signal, over.signal]))
     } finally {
+      // What failed came after the commit under way, which may end well. The database must not be closed under its write.
+      const timer = clock.setTimeout(() => over.abort(this.#failure?.error), LAST_COMMIT_MS)
+      await this.#committing
+      clock.clearTimeout(timer)
       this.#running = false
       this.#current = undefined
       inbox.close()
@@ -163,7 +171,7 @@ export class Pump {
     }
   }
 
-  async #loop(signal: AbortSignal): Promise<void> {
+  async #loop(signal: AbortSignal, commits: AbortSignal): Promise<void> {
     const { clock, committer, idleTime, inbox, producer, schedules, outboxBytes, work } = this.#o
     for (;;) {
       await turn()
@@ -182,8 +190,10 @@ export class Pump {
         else if (!(committer.held && this.#o.full()) && !committer.undecided)
           worked = (await this.#slice(now, signal)) || worked
       }
+      if (this.#pressing) await this.#committed()
       if (this.#commitDue(clock.now())) {
-        await this.#commit(signal)
+        await this.#commit(commits)
+        if (this.#pressing) await this.#committed()
         worked = true // what waited for it may be due now
       }
       if (this.#holdAsked) {
@@ -308,21 +318,45 @@ export class Pump {
 
   #commitDue(now: number): boolean {
     const { committer, commitIntervalMs } = this.#o
+    if (this.#committing !== undefined) return false
     if (committer.held || !(committer.pending || (this.#draining && committer.behind))) return false
+    return now - this.#lastCommit >= commitIntervalMs || this.#pressing
+  }
+
+  /** Somebody waits for what is done to be committed. */
+  get #pressing(): boolean {
+    const { committer, idleTime, work } = this.#o
     return (
-      now - this.#lastCommit >= commitIntervalMs ||
-      committer.undecided ||
-      (this.#o.idleTime.passing && (committer.dirty || this.#o.work.unsettled)) ||
       this.#draining ||
       this.#paused ||
       this.#holdAsked ||
+      committer.undecided ||
+      (idleTime.passing && (committer.dirty || work.unsettled)) ||
       this.#o.full()
     )
   }
 
+  /** Begins a commit; the rest of it goes on beside the work. */
   async #commit(signal: AbortSignal): Promise<void> {
-    await this.#o.committer.commit(signal)
-    this.#lastCommit = this.#o.clock.now()
+    const { committer, clock } = this.#o
+    const cut = await committer.begin(signal)
+    this.#committing = committer
+      .finish(cut, signal)
+      .then(
+        () => {},
+        (error) => this.fail(error)
+      )
+      .finally(() => {
+        this.#committing = undefined
+        this.#lastCommit = clock.now()
+        this.wake()
+      })
+  }
+
+  /** @throws what the commit under way failed with */
+  async #committed(): Promise<void> {
+    await this.#committing
+    if (this.#failure !== undefined) throw this.#failure.error
   }
 
   #settleHold(): void {
@@ -337,7 +371,8 @@ export class Pump {
     let at = Number.POSITIVE_INFINITY
     const idleAt = this.#looking ? at : this.#o.idleTime.next
     if (!this.#paused && !this.#draining) at = Math.min(schedules.nextWall, idleAt, intake.retryAt ?? at)
-    if (!committer.held && committer.pending) at = Math.min(at, this.#lastCommit + commitIntervalMs)
+    const commits = !committer.held && this.#committing === undefined && committer.pending
+    if (commits) at = Math.min(at, this.#lastCommit + commitIntervalMs)
     let timer: unknown
     await new Promise<void>((done) => {
       const resolve = (): void => done()

@@ -116,6 +116,12 @@ export class FakeProducer implements TxnProducer {
     for (const writer of this.#writers.values()) if (writer.count > 0) writer.ackedNext = writer.count
   }
 
+  seal(): Promise<void> {
+    return this.flush()
+  }
+
+  unseal(): void {}
+
   clearOffsets(): Promise<void> {
     return Promise.resolve()
   }
