@@ -186,6 +186,22 @@ describe('sender', function () {
     expect(wire.log[0]!.length).to.equal(12)
   })
 
+  it('keeps what is appended after a seal until it is lifted, in batches of its own', async () => {
+    const { producer, wire, clock } = await open(2, 0)
+    for (let i = 0; i < 3; i++) put(producer, 0, `before ${i}`)
+    const sealed = producer.seal()
+    for (let i = 0; i < 12; i++) put(producer, 0, `after ${'x'.repeat(100)}`)
+    put(producer, 1, 'after, on a partition that had nothing')
+    producer.kick()
+    await run(clock, sealed)
+    await run(clock, producer.flush())
+    await clock.advance(1_000)
+    expect([wire.log[0]!.length, wire.log[1]?.length ?? 0, producer.writer('t', 0).ackedNext]).to.deep.equal([3, 0, 3])
+    producer.unseal()
+    await run(clock, producer.flush())
+    expect([wire.log[0]!.length, wire.log[1]!.length]).to.deep.equal([15, 1])
+  })
+
   for (const [what, way, fault] of [
     ['no connection could be made: it was not written', 0, 'retriable'],
     ['answers were lost: it may have been', 3, 'unknown-outcome'],

@@ -78,6 +78,8 @@ export class FakeProducer implements TxnProducer {
   readonly offsets: { meta: GroupMeta; offsets: Offset[] }[] = []
   pendingBytes = 0
   inTransaction = false
+  /** A commit waits for it. */
+  gate: Promise<void> = Promise.resolve()
   fail: Partial<Record<'flush' | 'sendOffsets' | 'commit', unknown>> = {}
   readonly #writers = new Map<string, PartitionWriter & { ackedNext: number; count: number }>()
 
@@ -133,6 +135,7 @@ export class FakeProducer implements TxnProducer {
 
   async commit(): Promise<void> {
     this.#call('commit')
+    await this.gate
     this.inTransaction = false
   }
 

@@ -165,6 +165,73 @@ describe('The pump', () => {
     await rig.drained()
   })
 
+  it('works on while a commit is under way, one at a time, each with what was done before it began', async () => {
+    const rig = new Rig().run()
+    let open!: () => void
+    rig.producer.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    rig.push(2)
+    await rig.clock.advance(100)
+    rig.push(3)
+    await rig.rest()
+    await rig.clock.advance(1_000)
+    expect(rig.sent).to.deep.equal(['v0', 'v1', 'v2', 'v3', 'v4'])
+    expect([rig.commits, offsetsOf(rig)]).to.deep.equal([[], [[1, 2]]])
+    open()
+    await rig.rest()
+    await rig.clock.advance(100)
+    expect(rig.commits).to.deep.equal([
+      [2, 2],
+      [5, 3]
+    ])
+    await rig.drained()
+  })
+
+  it('lets a commit under way come to its end when a later record fails, and fails then', async () => {
+    const rig = new Rig({
+      process(record, emit) {
+        if (record.value === 'v2') throw new Error('poison')
+        emit()
+      }
+    }).run()
+    let open!: () => void
+    rig.producer.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    rig.push(2)
+    await rig.clock.advance(100)
+    rig.push(1)
+    await rig.rest()
+    expect(rig.commits).to.deep.equal([])
+    open()
+    await rig.done.then(
+      () => expect.fail('it failed'),
+      (error) => expect(String(error.message)).to.contain('poison')
+    )
+    expect(rig.commits).to.deep.equal([[2, 2]])
+  })
+
+  it('does not wait for ever for a commit under way when a later record fails', async () => {
+    const rig = new Rig({
+      process(record, emit) {
+        if (record.value === 'v2') throw new Error('poison')
+        emit()
+      }
+    }).run()
+    rig.producer.gate = new Promise(() => {})
+    rig.push(2)
+    await rig.clock.advance(100)
+    rig.push(1)
+    await rig.rest()
+    await rig.clock.advance(2_000)
+    await rig.done.then(
+      () => expect.fail('it failed'),
+      (error) => expect(String(error.message)).to.contain('poison')
+    )
+    expect([rig.commits, rig.committer.tried]).to.deep.equal([[], true])
+  })
+
   it('does not transact when nothing was consumed', async () => {
     const rig = new Rig().run()
     await rig.clock.advance(10_000)
