@@ -111,7 +111,18 @@ export {
 export type { KeyValueStore, ReadableStore, WindowStore } from '../lib/store/port.ts'
 export { type Backoff, exponential } from '../lib/supervise/backoff.ts'
 export { DEFAULT_RULES } from '../lib/supervise/defaults.ts'
-export { type Directive, on, type RestartOptions, type Rule } from '../lib/supervise/rules.ts'
+export {
+  type DeadLetter,
+  type Directive,
+  deadLetter,
+  on,
+  type RestartOptions,
+  type RetryOptions,
+  type Rule,
+  type RuleBuilder,
+  type SkipOptions,
+  skip
+} from '../lib/supervise/rules.ts'
 export type { Guarantee, Logger } from '../lib/task/port.ts'
 export type { Clock, Duration } from '../lib/time.ts'
 export { Topology } from '../lib/topology/graph.ts'

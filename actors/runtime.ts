@@ -1,5 +1,6 @@
 /** `createRuntime`: options in, a logic to embed or a process to run out. Owns no records and decides nothing: see coordinator and task. */
-import { type MillraceOptions, parseOptions } from '../lib/options/options.ts'
+import { type MillraceOptions, parseOptions, type Settings } from '../lib/options/options.ts'
+import { describeRules } from '../lib/supervise/rules.ts'
 import { createTask } from '../lib/task/task.ts'
 import { type RuntimeLogic, runtimeLogic } from './logic.ts'
 import { type RunningRuntime, type RunOptions, running } from './running.ts'
@@ -21,6 +22,11 @@ export interface Runtime {
   describe(): string
 }
 
+function supervision({ strategy, onEscalate, rules }: Settings): string {
+  const lines = describeRules(rules).split('\n')
+  return `Supervision, ${strategy}; an escalated failure: ${onEscalate}\n${lines.map((line) => `  on ${line}`).join('\n')}\n`
+}
+
 /**
  * A job on this process. Nothing is contacted before it runs; one of it can be live at a time.
  * @throws ConfigError ERR_UNKNOWN_OPTION with the nearest name, ERR_OPTION for a value that cannot work
@@ -36,6 +42,6 @@ export function createRuntime(options: MillraceOptions): Runtime {
     id: settings.id,
     logic,
     run: (run = {}) => running(settings, logic, run),
-    describe: () => settings.topology.build(settings.id).describe()
+    describe: () => `${settings.topology.build(settings.id).describe()}\n${supervision(settings)}`
   }
 }

@@ -38,7 +38,8 @@ const ORDER = [
     'lib/kafka',
     'lib/embedded',
     'lib/store',
-    'lib/changelog'
+    'lib/changelog',
+    'lib/supervise'
   ],
   ...[
     'lib/topology',
@@ -47,7 +48,6 @@ const ORDER = [
     'lib/behaviour',
     'lib/task',
     'lib/assign',
-    'lib/supervise',
     'lib/options',
     'lib/prepare'
   ],

@@ -8,7 +8,7 @@ import { type PreparedTopology, prepare } from '../../lib/prepare/prepare.ts'
 import { Purge } from '../../lib/prepare/purge.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import { type Budget, decide, FULL_BUDGET, spend } from '../../lib/supervise/decide.ts'
-import { on } from '../../lib/supervise/rules.ts'
+import { deadLetterTopics, on } from '../../lib/supervise/rules.ts'
 import type { TaskEnv, TaskPlan, TaskRun } from '../../lib/task/port.ts'
 import { routedReader } from '../../lib/task/readerRouter.ts'
 import { delay } from '../../lib/time.ts'
@@ -50,6 +50,7 @@ export class Session {
   readonly send: SessionOptions['send']
   readonly #options: SessionOptions
   readonly #budgets = new Map<string, Budget>()
+  readonly #liveSince = new Map<string, number>() // by task, while its pump runs
   readonly #closers: (() => Promise<unknown>)[] = [] // run from the last to the first
   #transport: Transport | undefined
   #env: TaskEnv | undefined
@@ -82,6 +83,7 @@ export class Session {
       built,
       transport,
       replicationFactor: settings.replicationFactor,
+      deadLetters: deadLetterTopics(settings.rules),
       topologyChange: settings.topologyChange,
       clock
     })
@@ -117,6 +119,7 @@ export class Session {
       clock,
       random,
       logger,
+      rules: settings.rules,
       commitIntervalMs: settings.commitIntervalMs,
       transactionTimeoutMs: settings.transactionTimeoutMs,
       maxTaskIdleMs: settings.maxTaskIdleMs,
@@ -193,6 +196,7 @@ export class Session {
       meta: this.meta,
       create: (p) => this.#options.createTask(p, this.#env!),
       judge: (error) => this.#judge(id, error),
+      onLive: () => this.#liveSince.set(id, this.settings.clock.now()),
       closeFailed: (error) =>
         this.settings.logger.error({ task: id, error }, 'Closing a task failed; its state directory may stay locked')
     })
@@ -203,6 +207,7 @@ export class Session {
   /** No longer assigned: what it cost in restarts is forgotten. */
   forget(task: string): void {
     this.#budgets.delete(task)
+    this.#liveSince.delete(task)
   }
 
   ended(task: string, outcome: TaskOutcome): void {
@@ -222,17 +227,19 @@ export class Session {
 
   #judge(task: string, error: unknown): Failure {
     const { rules, onEscalate, clock, random, logger } = this.settings
-    const now = clock.now()
     const budget = this.#budgets.get(task) ?? FULL_BUDGET
-    let spent = decide(rules, error, budget, now, random)
+    const liveSince = this.#liveSince.get(task)
+    this.#liveSince.delete(task)
+    const liveMs = liveSince === undefined ? 0 : clock.now() - liveSince
+    let spent = decide(rules, error, budget, liveMs, random)
     let decision: TaskDecision
     if (spent.kind === 'release') {
-      spent = decide(REOPEN, error, budget, now, random)
+      spent = decide(REOPEN, new Error('released'), budget, liveMs, random)
       decision =
         spent.kind === 'restart' ? { kind: 'release', reopenMs: spent.delayMs } : { kind: 'escalate', exhausted: true }
     } else decision = spent
     if (decision.kind === 'escalate' && onEscalate === 'stop-task') decision = { kind: 'stop' }
-    this.#budgets.set(task, spend(budget, spent, now))
+    this.#budgets.set(task, spend(budget, spent))
     logger.warn({ task, error, decision }, `Task ${task} failed: ${decision.kind}`)
     return { error: this.#options.remember(error), decision }
   }

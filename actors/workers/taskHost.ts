@@ -12,6 +12,8 @@ export interface TaskHostOptions {
   /** Judges a failure, exactly once, where it happened. */
   readonly judge: (error: unknown) => Failure
   readonly meta: GroupMeta
+  /** Its pump begins to run. */
+  readonly onLive?: () => void
   /** A close failed: the machine goes on, the error must not be lost. */
   readonly closeFailed: (error: unknown) => void
 }
@@ -57,6 +59,7 @@ export class TaskHost {
     return this.#step(signal, async (run) => {
       const running = run.run(this.#meta, signal)
       this.#live = true
+      this.#options.onLive?.()
       if (this.#held) run.hold().catch(() => {})
       if (this.#paused) run.pause()
       if (this.#draining) run.drain()

@@ -3,6 +3,7 @@ import type { Target, Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import type { StoreSpec } from '../store/port.ts'
+import type { Rule } from '../supervise/rules.ts'
 import type { Buildable } from '../topology/built.ts'
 import { Topology } from '../topology/graph.ts'
 import { KeyedOperator, stateName, timersName } from './keyedOperator.ts'
@@ -27,6 +28,8 @@ export interface KeyedParts<K, S> {
   readonly key: Serde<K>
   readonly state: Serde<S>
   readonly logic: () => KeyedLogic<K, S>
+  /** What follows when a record or a timer fails. */
+  readonly supervise?: readonly Rule[] | undefined
 }
 
 /** @throws TopologyError ERR_TOPOLOGY_EMPTY without inputs */
@@ -64,7 +67,8 @@ function addKeyed<K, S>(topology: Topology, name: string, parts: KeyedParts<K, S
     parents,
     stores: [stateName(name), timersName(name)],
     create: () => new KeyedOperator(node),
-    what: 'behaviour'
+    what: 'behaviour',
+    supervise: parts.supervise
   })
   topology.copartition(name, parents)
   for (const [output, target] of outputs) {

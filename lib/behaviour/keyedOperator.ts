@@ -1,6 +1,6 @@
 /** Hosts a keyed behaviour in a task: a row per key, timers in their order, what it emits to named sinks. */
 import { hasValue, RowIds } from '../operators/rowIds.ts'
-import type { RecordSet, Serde, StreamRecord } from '../record.ts'
+import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import type { MaybePromise, Row } from '../store/port.ts'
 import type { Cancellable, Operator, OperatorContext } from '../topology/node.ts'
@@ -130,7 +130,13 @@ export class KeyedOperator<K, S> implements Operator {
     this.#call.ofTimer(this.#ids.key(row.id), due)
     // Before the call: when it throws and the record's rule says to go on, the timer is gone and the key is whole.
     this.#settle(row, kept)
-    if (fires) return this.#apply(row, this.#logic.timer(timer.name, kept.state, due, this.#call))
+    if (!fires) return
+    const { key } = this.#call
+    // Not the failure of the record in hand, should it fail.
+    return this.#context.supervised(new StreamRecord(key, null, due), undefined, () => {
+      this.#call.ofTimer(key, due)
+      return this.#apply(row, this.#logic.timer(timer.name, kept.state, due, this.#call))
+    })
   }
 
   #apply(row: Row<KeyedRow<S>>, next: Next<S>): MaybePromise<void> {

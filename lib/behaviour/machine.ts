@@ -4,6 +4,7 @@ import { refuseUnknown } from '../check.ts'
 import type { Target, Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import type { Serde } from '../record.ts'
+import type { Rule } from '../supervise/rules.ts'
 import { type Behaviour, keyedBehaviour } from './keyed.ts'
 import { checkMachine } from './machineCheck.ts'
 import { type MachineDefinition, MachineLogic } from './machineLogic.ts'
@@ -59,11 +60,15 @@ export interface MachineParts<M extends AnyStateMachine, I extends MachineInputs
   readonly clock?: 'event' | 'wall'
   /** Former versions of the machine: from what was stored to what this version wants. */
   readonly migrate?: Migrations
+  /** What follows when a record or a timer fails; without a rule that matches the runtime's decide. */
+  readonly supervise?: readonly Rule[]
   /** Read-only questions by name; `snapshot` is there always. Keys without a machine are answered with undefined. */
   readonly query?: Readonly<Record<string, (snapshot: SnapshotFrom<M>, input: never, key: KeyOf<I>) => unknown>>
 }
 
-const KNOWN = [...['name', 'input', 'event', 'output', 'key', 'startOn', 'startWith', 'clock', 'migrate', 'query']]
+const KNOWN = [
+  ...['name', 'input', 'event', 'output', 'key', 'startOn', 'startWith', 'clock', 'migrate', 'query', 'supervise']
+]
 /** XState's own default is none: a loop of eventless transitions would stop the task for ever. */
 const MOST_MICROSTEPS = 1_000
 
@@ -112,7 +117,8 @@ export function machineBehaviour<M extends AnyStateMachine, const I extends Mach
     outputs: named,
     key: (parts.key ?? Object.values<AnyTopic>(parts.input)[0]?.key) as Serde<unknown>,
     state: machineSerde(states, parts.migrate ?? {}),
-    logic: () => new MachineLogic(definition)
+    logic: () => new MachineLogic(definition),
+    supervise: parts.supervise
   })
 }
 

@@ -1,7 +1,9 @@
 /** The typed way to a topology: streams and tables from topics, everything else from them. */
+import { refuseUnknown } from '../check.ts'
 import { TopologyError } from '../errors.ts'
 import { TableSourceOperator } from '../operators/tableSource.ts'
 import type { StoreSpec } from '../store/port.ts'
+import type { Rule } from '../supervise/rules.ts'
 import type { Buildable, BuiltTopology } from '../topology/built.ts'
 import { Topology } from '../topology/graph.ts'
 import { callSite, deriveName } from '../topology/names.ts'
@@ -104,8 +106,15 @@ export class TopologyBuilder implements Buildable {
 
 /**
  * A new, empty topology.
+ * @param options `supervise`: rules for records that fail, behind those of each node and before the runtime's
+ * @throws ConfigError for a rule that cannot hold here
  * @example
  * const t = topology()
  * t.stream(flights).filter(({ value }) => value.delay > 15).to('late-flights')
  */
-export const topology = (): TopologyBuilder => new TopologyBuilder()
+export function topology(options: { readonly supervise?: readonly Rule[] } = {}): TopologyBuilder {
+  refuseUnknown(options, ['supervise'], 'topology.')
+  const builder = new TopologyBuilder()
+  if (options.supervise) builder.graph.supervise(options.supervise)
+  return builder
+}

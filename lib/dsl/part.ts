@@ -3,6 +3,7 @@ import { TopologyError } from '../errors.ts'
 import { RepartitionOperator } from '../operators/repartition.ts'
 import type { Serde } from '../record.ts'
 import { json } from '../serde/json.ts'
+import type { Rule } from '../supervise/rules.ts'
 import type { Topology } from '../topology/graph.ts'
 import { callSite, deriveName } from '../topology/names.ts'
 import type { Operator, SinkNode } from '../topology/node.ts'
@@ -30,7 +31,17 @@ export interface StepOptions {
   readonly stores?: readonly string[]
   readonly globals?: readonly string[]
   readonly keepsKey?: boolean
+  readonly supervise?: readonly Rule[] | undefined
 }
+
+interface Named {
+  readonly name?: string | undefined
+  readonly supervise?: readonly Rule[] | undefined
+}
+
+/** What every node may be told. */
+export const nodeOf = ({ name, supervise }: Named): Named => ({ name, supervise })
+export const superviseOf = ({ supervise }: Named): { supervise?: readonly Rule[] } => (supervise ? { supervise } : {})
 
 /** Adds a processor behind a part. @returns its name */
 export function step(part: Part<unknown, unknown>, what: string, options: StepOptions, create: () => Operator): string {
@@ -43,7 +54,8 @@ export function step(part: Part<unknown, unknown>, what: string, options: StepOp
     ...(options.globals?.length ? { globals: options.globals } : {}),
     what,
     create,
-    keepsKey: options.keepsKey ?? false
+    keepsKey: options.keepsKey ?? false,
+    supervise: options.supervise
   })
   return name
 }

@@ -4,8 +4,9 @@ import { ProcessOperator } from '../operators/process.ts'
 import type { TableAccess } from '../operators/tableFace.ts'
 import type { MaybePromise } from '../store/port.ts'
 import { callSite } from '../topology/names.ts'
-import { type Part, step } from './part.ts'
+import { nodeOf, type Part, step } from './part.ts'
 import type { StoreDefinition } from './store.ts'
+import type { NodeOptions } from './streamOptions.ts'
 
 /** @internal @returns the name of the node */
 export function processPart<K, V>(
@@ -13,7 +14,7 @@ export function processPart<K, V>(
   what: string,
   // biome-ignore lint/suspicious/noExplicitAny: the callers say it exactly
   processor: ((record: any, context: any) => MaybePromise<void>) | { create(): any },
-  options: { readonly name?: string; readonly stores?: readonly StoreDefinition<string, unknown>[] },
+  options: NodeOptions & { readonly stores?: readonly StoreDefinition<string, unknown>[] },
   keepsKey: boolean
 ): string {
   const { graph } = part
@@ -43,7 +44,7 @@ export function processPart<K, V>(
   }
   const create = typeof processor === 'function' ? () => ({ process: processor }) : () => processor.create()
   const living = definitions.filter(({ beside }) => beside).map(({ name }) => name)
-  const parts = { name: options.name, stores: [...stores], globals, keepsKey }
+  const parts = { ...nodeOf(options), stores: [...stores], globals, keepsKey }
   const node = step(part, what, parts, () => new ProcessOperator(create(), keepsKey, living, tables, globals))
   if (partners.length > 0) graph.copartition(node, [part.node, ...partners])
   return node

@@ -20,7 +20,7 @@ import type { SinkNode } from '../topology/node.ts'
 import { type DeduplicateOptions, deduplicatePart } from './deduplicate.ts'
 import { type GlobalJoinOptions, GlobalTable, joinGlobal } from './globalTable.ts'
 import { Grouped } from './grouped.ts'
-import { keySerde, type Part, type RepartitionParts, repartition, step, through } from './part.ts'
+import { keySerde, nodeOf, type Part, type RepartitionParts, repartition, step, superviseOf, through } from './part.ts'
 import { processPart } from './processPart.ts'
 import { splitPart } from './splitPart.ts'
 import type { StoreDefinition } from './store.ts'
@@ -94,7 +94,7 @@ export class Stream<K, V> {
    * @example stream.map(({ value }) => ({ key: value.origin, value: value.delay }), { key: string() })
    */
   map<K2, V2>(map: (record: StreamRecord<K, V>) => Pair<K2, V2>, options: SerdeOptions<K2, V2> = {}): Stream<K2, V2> {
-    const node = step(this.part, 'map', { name: options.name }, () => new MapOperator(map))
+    const node = step(this.part, 'map', nodeOf(options), () => new MapOperator(map))
     return this.#rekeyed(node, options.key, options.value)
   }
 
@@ -107,7 +107,7 @@ export class Stream<K, V> {
     options: NodeOptions & { readonly value?: Serde<V2> } = {}
   ): Stream<K, V2> {
     const create = (): MapValuesOperator<K, V, V2> => new MapValuesOperator(map)
-    return this.#valued(step(this.part, 'mapValues', { name: options.name, keepsKey: true }, create), options.value)
+    return this.#valued(step(this.part, 'mapValues', { ...nodeOf(options), keepsKey: true }, create), options.value)
   }
 
   /**
@@ -120,7 +120,7 @@ export class Stream<K, V> {
    * stream.mapAsync(score, { concurrency: 32, timeout: '5s', value: double() })
    */
   mapAsync<V2>(map: AsyncMapper<K, V, V2>, options: MapAsyncOptions<V2>): Stream<K, V2> {
-    const { concurrency, timeout, order = 'key', name, value } = options ?? {}
+    const { concurrency, timeout, order = 'key', value } = options ?? {}
     if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
       throw new TopologyError(
         `mapAsync (${callSite()}) has the concurrency ${concurrency}: say how many calls may be under way at once, a whole number of at least 1.`
@@ -129,7 +129,7 @@ export class Stream<K, V> {
     const timeoutMs = timeout === undefined ? undefined : Math.max(1, ms(timeout))
     const parts = { concurrency, order, timeoutMs, key: this.part.key }
     const create = (): MapAsyncOperator<K, V, V2> => new MapAsyncOperator(map, parts)
-    return this.#valued(step(this.part, 'mapAsync', { name, keepsKey: true }, create), value)
+    return this.#valued(step(this.part, 'mapAsync', { ...nodeOf(options), keepsKey: true }, create), value)
   }
 
   /**
@@ -140,7 +140,7 @@ export class Stream<K, V> {
     map: (record: StreamRecord<K, V>) => Iterable<Pair<K2, V2>>,
     options: SerdeOptions<K2, V2> = {}
   ): Stream<K2, V2> {
-    const node = step(this.part, 'flatMap', { name: options.name }, () => new FlatMapOperator(map))
+    const node = step(this.part, 'flatMap', nodeOf(options), () => new FlatMapOperator(map))
     return this.#rekeyed(node, options.key, options.value)
   }
 
@@ -153,7 +153,7 @@ export class Stream<K, V> {
     options: NodeOptions & { readonly value?: Serde<V2> } = {}
   ): Stream<K, V2> {
     const create = (): FlatMapValuesOperator<K, V, V2> => new FlatMapValuesOperator(map)
-    return this.#valued(step(this.part, 'flatMapValues', { name: options.name, keepsKey: true }, create), options.value)
+    return this.#valued(step(this.part, 'flatMapValues', { ...nodeOf(options), keepsKey: true }, create), options.value)
   }
 
   /**
@@ -164,7 +164,7 @@ export class Stream<K, V> {
     select: (record: StreamRecord<K, V>) => K2,
     options: NodeOptions & { readonly key?: Serde<K2> } = {}
   ): Stream<K2, V> {
-    const node = step(this.part, 'selectKey', { name: options.name }, () => new SelectKeyOperator(select))
+    const node = step(this.part, 'selectKey', nodeOf(options), () => new SelectKeyOperator(select))
     return this.#rekeyed(node, options.key, this.part.value)
   }
 
@@ -203,6 +203,7 @@ export class Stream<K, V> {
       name,
       parents: [mine.node, theirs.node],
       what: 'merge',
+      supervise: options.supervise,
       create: () => new MergeOperator(),
       keepsKey: true
     })
@@ -433,7 +434,7 @@ export class Stream<K, V> {
     const name = options.name ?? deriveName(anchor, 'to', (n) => graph.hasName(n))
     const { partitioner } = options
     const way = partitioner ? { partitioner } : windowPartitioner(key)
-    graph.addSink({ name, parents: [node], topic, key, value, ...way })
+    graph.addSink({ name, parents: [node], topic, key, value, ...way, ...superviseOf(options) })
   }
 
   #join(

@@ -1,11 +1,17 @@
 /** What the methods of streams may be told beside their functions. */
 import type { Serde, StreamRecord } from '../record.ts'
+import type { Rule } from '../supervise/rules.ts'
 import type { Duration } from '../time.ts'
 import type { StoreDefinition } from './store.ts'
 
 export interface NodeOptions {
   /** Default: derived from the operator's place, such as `flights-filter`. */
   readonly name?: string
+  /**
+   * What follows when a record fails in this node: the first rule that matches; without one the rules of the topology, then of the runtime decide.
+   * See docs/supervision.md.
+   */
+  readonly supervise?: readonly Rule[]
 }
 
 export interface SerdeOptions<K, V> extends NodeOptions {
@@ -35,8 +41,7 @@ export type StoreFaces<S extends readonly StoreDefinition<string, unknown>[]> = 
   [D in S[number] as D['name']]: D extends StoreDefinition<string, infer F> ? F : never
 }
 
-export interface ProcessOptions<K2, V2, S extends readonly StoreDefinition<string, unknown>[]> {
-  readonly name?: string
+export interface ProcessOptions<K2, V2, S extends readonly StoreDefinition<string, unknown>[]> extends NodeOptions {
   /** What `context.store(name)` gives; a definition used by several nodes is one store. */
   readonly stores?: S
   /** Serde, and type, of the keys that come out. Default: those that go in. */

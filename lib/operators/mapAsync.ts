@@ -1,7 +1,6 @@
 /** A new value for each record from a function that takes its time; several at once, in order within each key. */
 import type { Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise } from '../store/port.ts'
-import { locate } from '../topology/failure.ts'
 import type { Operator, OperatorContext, RecordContext } from '../topology/node.ts'
 import { RowIds } from './rowIds.ts'
 
@@ -101,9 +100,21 @@ export class MapAsyncOperator<K, V, V2> implements Operator {
     }
   }
 
-  #pass({ record, at, failure, value }: Call<K, V, V2>): MaybePromise<void> {
-    if (failure !== undefined) throw locate(failure.error, this.#context.nodeName, at)
-    return this.#context.forwardFrom(at, record.withValue(value))
+  #pass(call: Call<K, V, V2>): MaybePromise<void> {
+    const { record, at, failure, value } = call
+    if (failure === undefined) return this.#context.forwardFrom(at, record.withValue(value))
+    let again = false
+    const gone = this.#context.supervised(record, at, () => {
+      if (!again) {
+        again = true
+        throw failure.error
+      }
+      // A repeat holds the node up: its records come out in their order.
+      return Promise.resolve(this.#map(record.value, record)).then((v) => this.#context.forward(record.withValue(v)))
+    })
+    return Promise.resolve(gone).then(() => {
+      if (call.next !== undefined) this.#start(call.next)
+    })
   }
 
   #take(record: StreamRecord<K, V>): void {

@@ -21,7 +21,7 @@ import { checkKafkaOptions } from '../kafka/kafkaOptions.ts'
 import type { Transport } from '../kafka/port.ts'
 import type { Binding } from '../store/port.ts'
 import { DEFAULT_RULES } from '../supervise/defaults.ts'
-import type { Rule } from '../supervise/rules.ts'
+import { checkRules, type Rule } from '../supervise/rules.ts'
 import type { Guarantee, Logger, TaskEnv } from '../task/port.ts'
 import { type Clock, type Duration, type Random, systemClock, systemRandom } from '../time.ts'
 import type { BuiltTopology } from '../topology/graph.ts'
@@ -74,6 +74,8 @@ export interface MillraceOptions {
   supervise?: {
     /** Asked before the default rules, in order; the first that matches decides. See `on`. */
     rules?: readonly Rule[]
+    /** 'one-for-all': with a task that is restarted all others of this process are, and none opens before all have closed. Default 'one-for-one'. */
+    strategy?: 'one-for-one' | 'one-for-all'
     /** What an escalated failure of one task does: 'fail' ends the runtime with that error (default), 'stop-task' keeps the others going. */
     onEscalate?: 'fail' | 'stop-task'
   }
@@ -113,6 +115,7 @@ export interface Settings {
   readonly logger: Logger
   /** The user's, then the defaults. */
   readonly rules: readonly Rule[]
+  readonly strategy: 'one-for-one' | 'one-for-all'
   readonly onEscalate: 'fail' | 'stop-task'
   readonly drainWithinMs: number
   readonly closeWithinMs: number
@@ -163,7 +166,7 @@ export function parseOptions(options: MillraceOptions): Settings {
   const given = options as unknown as Record<string, unknown>
   const read = <T>(name: keyof MillraceOptions, check: Check<T>, fallback: T): T =>
     given[name] === undefined ? fallback : check(given[name], name)
-  const supervise = section(given.supervise, 'supervise', ['rules', 'onEscalate'])
+  const supervise = section(given.supervise, 'supervise', ['rules', 'strategy', 'onEscalate'])
   const shutdown = section(given.shutdown, 'shutdown', ['drainWithin', 'closeWithin'])
 
   const id = identifier(given.id, 'id')
@@ -196,7 +199,8 @@ export function parseOptions(options: MillraceOptions): Settings {
       having<Logger>('a logger with debug, info, warn and error', 'debug', 'info', 'warn', 'error'),
       SILENT
     ),
-    rules: Object.freeze([...rulesOf(supervise.rules), ...DEFAULT_RULES]),
+    rules: Object.freeze([...checkRules(supervise.rules, 'supervise.rules', 'outer'), ...DEFAULT_RULES]),
+    strategy: orElse(supervise.strategy, 'supervise.strategy', oneOf('one-for-one', 'one-for-all'), 'one-for-one'),
     onEscalate: orElse(supervise.onEscalate, 'supervise.onEscalate', oneOf('fail', 'stop-task'), 'fail'),
     drainWithinMs: orElse(shutdown.drainWithin, 'shutdown.drainWithin', duration, 20_000),
     closeWithinMs: orElse(shutdown.closeWithin, 'shutdown.closeWithin', positiveDuration, 10_000),
@@ -269,10 +273,3 @@ const orElse = <T>(value: unknown, name: string, check: Check<T>, fallback: T): 
 
 const replication: Check<number> = (value, name) =>
   value === -1 ? -1 : whole(1, 'a whole number of replicas, or -1 for the default of the broker')(value, name)
-
-function rulesOf(value: unknown): readonly Rule[] {
-  if (value === undefined) return []
-  const ok =
-    Array.isArray(value) && value.every((r) => typeof r === 'object' && r !== null && 'when' in r && 'directive' in r)
-  return ok ? (value as Rule[]) : wrong('supervise.rules', value, 'a list of rules, as in [on(TimeoutError).restart()]')
-}

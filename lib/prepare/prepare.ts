@@ -2,6 +2,7 @@
 import { nearest, TopicError } from '../errors.ts'
 import type { Admin, Transport } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
+import { deadLetterTopics } from '../supervise/rules.ts'
 import type { TaskPlan } from '../task/port.ts'
 import type { Clock } from '../time.ts'
 import type { BuiltTopology } from '../topology/built.ts'
@@ -29,6 +30,8 @@ export interface PrepareOptions {
   readonly replicationFactor: number
   /** What becomes of a topology that does not fit the state of the last one. Default 'refuse'. */
   readonly topologyChange?: TopologyChange
+  /** Topics of dead letters by rules of the runtime. Default: none. */
+  readonly deadLetters?: readonly string[]
   readonly clock: Clock
 }
 
@@ -45,13 +48,14 @@ export async function prepare(options: PrepareOptions): Promise<PreparedTopology
   ])
   const record = shapesTopic(built.applicationId)
   const sourceTopics = [...new Set(built.subtopologies.flatMap((sub) => sub.sourceTopics))]
-  const sinkTopics = sinksOf(built).filter((topic) => !internal.has(topic))
+  const deadLetters = [...sinksOfRules(built), ...(options.deadLetters ?? [])]
+  const sinkTopics = [...new Set([...sinksOf(built), ...deadLetters])].filter((topic) => !internal.has(topic))
   const globalTopics = built.globals.map(({ topic }) => topic)
   const wanted = [...new Set([...sourceTopics, ...globalTopics, ...sinkTopics, ...internal, record])]
   const counts = await admin.partitions(wanted)
   const read = [...new Set([...sourceTopics, ...globalTopics])]
   const missing = [...new Set([...read, ...sinkTopics])].filter((topic) => !internal.has(topic) && !counts.has(topic))
-  if (missing.length > 0) throw missingTopics(missing, read, await admin.topics(), internal)
+  if (missing.length > 0) throw missingTopics(missing, read, deadLetters, await admin.topics(), internal)
 
   const resolved = resolvePartitions(built, counts)
   const shapes = await checkShapes(built, transport, counts.has(record), topologyChange, clock)
@@ -113,16 +117,24 @@ function sinksOf(built: BuiltTopology): string[] {
   return [...topics]
 }
 
+/** Topics of dead letters by rules of nodes and of the topology. */
+const sinksOfRules = (built: BuiltTopology): string[] =>
+  built.subtopologies.flatMap(({ nodes, supervise = [] }) => [
+    ...deadLetterTopics(supervise),
+    ...nodes.flatMap((node) => (node.kind === 'source' ? [] : deadLetterTopics(node.supervise ?? [])))
+  ])
+
 function missingTopics(
   missing: readonly string[],
   sources: readonly string[],
+  deadLetters: readonly string[],
   existing: readonly string[],
   internal: ReadonlySet<string>
 ): TopicError {
   const candidates = existing.filter((topic) => !topic.startsWith('__') && !internal.has(topic))
   const described = missing.map((topic) => {
     const near = nearest(topic, candidates)
-    const role = sources.includes(topic) ? 'source' : 'output'
+    const role = sources.includes(topic) ? 'source' : deadLetters.includes(topic) ? 'dead-letter' : 'output'
     return `${role} topic "${topic}"${near ? ` (did you mean "${near}"?)` : ''}`
   })
   const them = missing.length === 1 ? 'it' : 'them'

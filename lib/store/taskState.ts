@@ -96,6 +96,13 @@ export class TaskState {
     return this.stores.some((store) => store.dirty)
   }
 
+  /** Grows with every change of a row. */
+  get changes(): number {
+    let changes = 0
+    for (const store of this.stores) changes += store.changes
+    return changes
+  }
+
   /** The process's caches are full and this task holds some of what cannot be evicted: commit before the interval is over. */
   get full(): boolean {
     return this.#cache.used > this.#cache.limit && this.stores.some((store) => store.holds)

@@ -25,14 +25,15 @@ export class Intake {
     let second: SourceQueue | undefined
     let secondTime = Number.POSITIVE_INFINITY
     let wait = false
+    let parked: number | undefined
     this.retryAt = undefined
     for (const queue of this.queues) {
-      const time = queue.headTime()
-      if (time < 0) {
+      // A record that failed and waits: its partition stands, the others go on without it.
+      const time = queue.parkedUntil > now ? -1 : queue.headTime()
+      if (queue.parkedUntil > now) parked = Math.min(parked ?? queue.parkedUntil, queue.parkedUntil)
+      else if (time < 0) {
         if (this.#mustWait(queue, now)) wait = true
-        continue
-      }
-      if (best === undefined || time < bestTime || (time === bestTime && queue.arrival < best.arrival)) {
+      } else if (best === undefined || time < bestTime || (time === bestTime && queue.arrival < best.arrival)) {
         second = best
         secondTime = best === undefined ? Number.POSITIVE_INFINITY : bestTime
         best = queue
@@ -44,6 +45,7 @@ export class Intake {
     }
     if (best === undefined || wait) {
       if (best === undefined) this.retryAt = undefined
+      if (parked !== undefined) this.retryAt = Math.min(parked, this.retryAt ?? parked)
       return undefined
     }
     this.limit = secondTime

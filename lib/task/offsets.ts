@@ -74,3 +74,15 @@ export async function resetOffset(log: Pick<Log, 'offsets'>, source: SourceNode,
   }
   return offset
 }
+
+/** The log holds nothing behind these positions. */
+export async function allRead(
+  log: Pick<Log, 'offsets'>,
+  queues: readonly { readonly tp: Tp; readonly position: number }[]
+): Promise<boolean> {
+  const ends = await log.offsets(
+    queues.map((queue) => queue.tp),
+    'lso'
+  )
+  return queues.every(({ tp, position }) => position >= (ends.get(tpKey(tp.topic, tp.partition)) ?? 0))
+}

@@ -6,6 +6,7 @@ import type { Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise } from '../store/port.ts'
 import type { Random } from '../time.ts'
 import type { SinkNode } from '../topology/node.ts'
+import type { OriginalRecord } from '../topology/origin.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a task carries records of every type
 type AnyRecord = StreamRecord<any, any>
@@ -37,6 +38,8 @@ export interface OutboxOptions {
 export class Outbox {
   /** Records given since the last `reset`: what a commit must not leave behind. */
   appended = 0
+  /** Records given since it was made. */
+  total = 0
   readonly #options: OutboxOptions
   readonly #targets = new Map<string, Target>()
   readonly #ways = new Map<SinkNode, Way>()
@@ -113,6 +116,17 @@ export class Outbox {
       throw this.#refused(error, sink, target.topic, record, valueEnd - valueStart)
     }
     this.appended++
+    this.total++
+  }
+
+  /** Bytes as they are, by the default partitioner. @throws as `emit` */
+  raw(topic: string, { key, value, timestamp, headers }: OriginalRecord): void {
+    const target = this.#target({ name: 'dead letter' }, topic)
+    const partition = key === null ? 0 : partitionFor(key, 0, key.length, target.count)
+    const writer = this.#options.producer.writer(topic, partition)
+    writer.append(timestamp, key, 0, key?.length ?? 0, value, 0, value?.length ?? 0, headers)
+    this.appended++
+    this.total++
   }
 
   #way(sink: SinkNode): Way {
@@ -134,7 +148,7 @@ export class Outbox {
     return this.#options.lookUp(topic).then((count) => this.#target(sink, topic, count))
   }
 
-  #target(sink: SinkNode, topic: string, count = this.#options.partitionCount(topic)): Target {
+  #target(sink: Pick<SinkNode, 'name'>, topic: string, count = this.#options.partitionCount(topic)): Target {
     let target = this.#targets.get(topic)
     if (target !== undefined) return target
     if (!(count > 0)) throw this.#missing(sink, topic)
@@ -143,7 +157,7 @@ export class Outbox {
     return target
   }
 
-  #missing(sink: SinkNode, topic: unknown): TopicError {
+  #missing(sink: Pick<SinkNode, 'name'>, topic: unknown): TopicError {
     const like = nearest(String(topic), [...this.#targets.keys()])
     return new TopicError(
       `Sink "${sink.name}" writes to topic "${topic}", which does not exist. Create it, or correct the name${like ? ` (did you mean "${like}"?)` : ''}.`,

@@ -3,6 +3,7 @@ import type { Group, GroupMeta, Transport } from '../kafka/port.ts'
 import type { Tp } from '../record.ts'
 import type { GlobalState } from '../store/globalState.ts'
 import type { DatabaseDriver } from '../store/port.ts'
+import type { Rule } from '../supervise/rules.ts'
 import type { Clock, Random } from '../time.ts'
 import type { SubTopology } from '../topology/node.ts'
 import type { RoutedReader } from './readerRouter.ts'
@@ -47,6 +48,8 @@ export interface TaskEnv {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  /** Rules of the runtime for records, the outermost scope. Default: none. */
+  readonly rules?: readonly Rule[]
   readonly commitIntervalMs: number
   readonly transactionTimeoutMs: number
   /**

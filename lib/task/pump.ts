@@ -3,7 +3,7 @@ import type { GroupMeta, Producer } from '../kafka/port.ts'
 import type { RecordSet, StreamRecord } from '../record.ts'
 import type { MaybePromise } from '../store/port.ts'
 import { type Clock, stopwatch } from '../time.ts'
-import { locate } from '../topology/failure.ts'
+import { locate, Parked, Unfinished } from '../topology/failure.ts'
 import { Meter } from '../topology/meter.ts'
 import type { RecordContext } from '../topology/node.ts'
 import type { Committer, Work } from './commit.ts'
@@ -55,6 +55,8 @@ export interface PumpOptions {
   readonly outboxBytes: number
   /** Too much is kept that only a commit can free: changed rows cannot be evicted before they are persisted. */
   readonly full: () => boolean
+  /** Grows with everything that a record may change; undefined where nobody asks. */
+  readonly marks?: (() => number) | undefined
   readonly commitIntervalMs: number
   readonly clock: Clock
   readonly logger: Logger
@@ -65,6 +67,11 @@ export class Pump {
   readonly #sources = new Map<SourceQueue, PumpSource>()
   #current: SourceQueue | undefined // whose head is in the operators' hands
   #placed: RecordContext | undefined | null = null // of a record taken earlier, while it is passed on; null = none
+  /** It was drained while a record waited in hand: what is not committed is to be given up. */
+  unfinished = false
+  #mark = 0 // of changes, when the record in hand was taken
+  #leave: (() => void) | undefined // ends a wait with a record in hand
+  #aborted = false
   #paused = false
   #draining = false
   #running = false
@@ -92,7 +99,7 @@ export class Pump {
     if (this.#placed !== null) return this.#placed
     const queue = this.#current
     if (queue === undefined) return undefined
-    return { topic: queue.tp.topic, partition: queue.tp.partition, offset: queue.set!.offsets[queue.row]! }
+    return queue.origin
   }
 
   /** What `source` gives until the next call; null = the record in hand. @returns what was set before */
@@ -100,6 +107,29 @@ export class Pump {
     const before = this.#placed
     this.#placed = source
     return before
+  }
+
+  /** The record in hand is the head of a queue, and has changed nothing yet. */
+  get untouched(): boolean {
+    const { marks, work } = this.#o
+    return this.#current !== undefined && this.#placed === null && !work.unsettled && marks?.() === this.#mark
+  }
+
+  /** With a record in hand. @throws Unfinished when the task is to leave: it does so without a commit, as one that crashed */
+  wait(delayMs: number): Promise<void> {
+    const { clock } = this.#o
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        clock.clearTimeout(timer)
+        reject(new Unfinished())
+      }
+      const timer = clock.setTimeout(() => {
+        this.#leave = undefined
+        resolve()
+      }, delayMs)
+      this.#leave = leave
+      if (this.#draining || this.#aborted) leave()
+    })
   }
 
   /** Something came that the pump may wait for. Cheap: called for every fetched batch. */
@@ -136,6 +166,7 @@ export class Pump {
 
   drain(): void {
     this.#draining = true
+    this.#leave?.()
     this.wake()
   }
 
@@ -149,6 +180,8 @@ export class Pump {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, inbox } = this.#o
     const onAbort = (): void => {
+      this.#aborted = true
+      this.#leave?.()
       this.#o.work.abandon()
       this.wake()
     }
@@ -158,6 +191,10 @@ export class Pump {
     inbox.open()
     try {
       await this.#loop(signal, AbortSignal.any([signal, over.signal]))
+    } catch (error) {
+      if (!(error instanceof Unfinished)) throw error
+      signal.throwIfAborted()
+      this.unfinished = true
     } finally {
       // What failed came after the commit under way, which may end well. The database must not be closed under its write.
       const timer = clock.setTimeout(() => over.abort(this.#failure?.error), LAST_COMMIT_MS)
@@ -261,7 +298,8 @@ export class Pump {
           queue.advance()
         }
       } catch (error) {
-        throw locate(error, queue.source.name, this.source)
+        if (!(error instanceof Parked)) throw locate(error, queue.source.name, this.source)
+        queue.park(this.#o.clock.now() + error.delayMs)
       } finally {
         this.#current = undefined
       }
@@ -284,7 +322,7 @@ export class Pump {
    * when it resolves. No allocation here but the record itself.
    */
   #rows(queue: SourceQueue, source: PumpSource, started: number): MaybePromise<void> {
-    const { intake, streamTime, schedules, committer } = this.#o
+    const { intake, streamTime, schedules, committer, marks } = this.#o
     const { limit, limitIncluded } = intake
     let left = this.#chunk
     let before = stopwatch()
@@ -294,6 +332,7 @@ export class Pump {
       if (time < 0 || time > limit || (time === limit && !limitIncluded) || queue.row >= queue.prefetched) return
       if (time > queue.partitionTime) queue.partitionTime = time
       streamTime.observe(time)
+      if (marks !== undefined) this.#mark = marks()
       const pending = source.process(queue.head())
       if (pending !== undefined) return pending
       committer.records++

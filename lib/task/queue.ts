@@ -3,6 +3,7 @@ import type { Batch, Reader } from '../kafka/port.ts'
 import { type RecordSet, StreamRecord, type Tp } from '../record.ts'
 import { locate } from '../topology/failure.ts'
 import type { SourceNode } from '../topology/node.ts'
+import { Origin } from '../topology/origin.ts'
 
 export interface QueueOptions {
   readonly tp: Tp
@@ -20,7 +21,17 @@ export interface QueueOptions {
   readonly reader: Pick<Reader, 'pause' | 'resume'>
   /** A record with a negative event time was passed over. */
   readonly onNegative: (offset: number) => void
+  /**
+   * The timestamp extractor threw: rules decide. @returns until when it waits, on the clock; undefined: it is passed over
+   * @throws the error, when it is the task's
+   */
+  readonly onFailed?: (error: unknown, source: Origin) => number | undefined
 }
+
+/** Instead of an event time: a rule says to pass over the record. */
+const SKIPPED = -2
+/** The same: a rule says to try it again later. */
+const PARKED = -3
 
 /**
  * A queue of one partition. Owned by the pump, filled by the reader's sink. The head's event time is read (or extracted) once,
@@ -43,6 +54,8 @@ export class SourceQueue {
   committed: number
   /** Orders queues whose heads have the same event time: which batch arrived first. */
   arrival = 0
+  /** Its head is not taken before this time, on the clock: it failed, and a rule says to try again. */
+  parkedUntil = 0
   /** When it was first found empty and caught up; undefined while it has records. Owned by the intake. */
   idleSince: number | undefined
   readonly #options: QueueOptions
@@ -114,7 +127,8 @@ export class SourceQueue {
         this.#time = time
         return time
       }
-      this.#options.onNegative(this.set.offsets[this.row]!)
+      if (time === PARKED) return -1
+      if (time !== SKIPPED) this.#options.onNegative(this.set.offsets[this.row]!)
       this.advance()
     }
     return -1
@@ -128,12 +142,34 @@ export class SourceQueue {
     try {
       time = extractor(record, this.partitionTime)
     } catch (error) {
-      throw locate(error, this.source.name, { ...this.tp, offset: this.position })
+      return this.#failed(error, set)
     }
     // A NaN is as little a time as a negative number is.
     if (!(time >= 0)) return -1
     this.#record = time === record.timestamp ? record : record.withTimestamp(time)
     return time
+  }
+
+  #failed(error: unknown, set: RecordSet): number {
+    const { topic, partition } = this.tp
+    const origin = new Origin(topic, partition, set, this.row)
+    const located = locate(error, this.source.name, origin)
+    if (this.#options.onFailed === undefined) throw located
+    const until = this.#options.onFailed(located, origin)
+    if (until === undefined) return SKIPPED
+    this.park(until)
+    return PARKED
+  }
+
+  /** The head comes again, not before this time. */
+  park(until: number): void {
+    this.parkedUntil = until
+    this.#time = -1
+    this.#record = undefined
+  }
+
+  get origin(): Origin {
+    return new Origin(this.tp.topic, this.tp.partition, this.set!, this.row)
   }
 
   /** The head as a record. Call `headTime` first; only valid when that was ≥ 0. */

@@ -7,21 +7,19 @@ import type { Batch, GroupMeta, Producer, TxnProducer } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
 import { shrink } from '../store/cache/budget.ts'
 import { type DirectoryLock, lockDirectory } from '../store/directory.ts'
-import { keyValueFacade } from '../store/keyValue.ts'
 import { memoryDriver } from '../store/memory.ts'
 import type { DatabaseDriver } from '../store/port.ts'
 import { destroyTaskState, openTaskState, type TaskState } from '../store/taskState.ts'
-import { windowFacade } from '../store/window.ts'
-import type { WindowRowStore } from '../store/windowRows.ts'
 import { delay } from '../time.ts'
 import { TopologyInstance } from '../topology/instance.ts'
 import { abortable } from './abortable.ts'
 import { Committer, operatorSlot, partitionSlot } from './commit.ts'
 import { windowExpiry } from './expiry.ts'
+import { storeFace } from './face.ts'
 import { IdleTime } from './idleTime.ts'
 import { Inbox } from './inbox.ts'
 import { Intake } from './intake.ts'
-import { resetOffset, type Start, startOffsets } from './offsets.ts'
+import { allRead, resetOffset, type Start, startOffsets } from './offsets.ts'
 import { Outbox } from './outbox.ts'
 import type { TaskEnv, TaskPlan, TaskRun, TaskStep } from './port.ts'
 import { Pump } from './pump.ts'
@@ -29,6 +27,7 @@ import { SourceQueue } from './queue.ts'
 import { SavedNumbers } from './saved.ts'
 import { Schedules } from './schedule.ts'
 import { StreamTime } from './streamTime.ts'
+import { Supervisor } from './supervisor.ts'
 
 /** Connections that the producers of a process share; a broker serves one request at a time on each. */
 const LANES = 4
@@ -68,6 +67,7 @@ class Task implements TaskRun {
   readonly #driver: DatabaseDriver
   #opened: Opened | undefined // from open to close
   #restored = false
+  #unfinished = false // drained with a record in hand
   #arrivals = 0 // of batches, over all queues
   #pump: Pump | undefined // while run is under way
   #inbox: Inbox | undefined
@@ -212,8 +212,9 @@ class Task implements TaskRun {
       this.#pump = parts.pump
       for (const queue of parts.queues) this.#read(queue, queue.position, parts.pump)
       await parts.pump.run(signal)
+      this.#unfinished = parts.pump.unfinished
       // Drained, and still ours: the positions are whole as of now, however long the task was idle.
-      await state.touch()
+      if (!this.#unfinished) await state.touch()
     } catch (error) {
       throw this.#asTaskError(error)
     } finally {
@@ -239,7 +240,7 @@ class Task implements TaskRun {
       this.#opened = undefined
       const { producer, state, lock } = opened
       // Downstream must not wait for the transaction's time-out. Once a commit was tried, an abort would be wrong.
-      if (!options.clean && 'abort' in producer && this.#committer?.tried !== true)
+      if ((!options.clean || this.#unfinished) && 'abort' in producer && this.#committer?.tried !== true)
         await this.#bounded(producer.abort())
       await producer.close().catch(() => {})
       try {
@@ -314,7 +315,8 @@ class Task implements TaskRun {
         onNegative: (at) => {
           committer.records++
           dropped('negative-timestamp', { ...tp, offset: at })
-        }
+        },
+        onFailed: (error, at) => supervisor.extracting(source.name, sub.supervise ?? [], error, at, env.clock.now())
       })
     })
 
@@ -330,7 +332,19 @@ class Task implements TaskRun {
       lookUp: async (topic) => (await env.transport.admin.partitions([topic])).get(topic) ?? 0,
       random: env.random
     })
+    const supervisor = new Supervisor({
+      applicationId: env.applicationId,
+      taskId,
+      rules: env.rules ?? [],
+      random: env.random,
+      logger: env.logger,
+      write: (topic, record) => outbox.raw(topic, record),
+      dropped: (_node, at) => dropped('skipped', at),
+      untouched: () => pump.untouched,
+      wait: (delayMs) => pump.wait(delayMs)
+    })
     const instance: TopologyInstance = new TopologyInstance(sub, {
+      supervisor,
       applicationId: env.applicationId,
       taskId,
       partition: plan.partition,
@@ -377,10 +391,10 @@ class Task implements TaskRun {
       schedules,
       streamTime,
       idleTime,
-      atEnd: () => this.#atEnd(queues),
+      atEnd: () => allRead(env.transport, queues),
       committer,
       inbox,
-      stores: (name) => this.#face(state, name, streamTime),
+      stores: (name) => storeFace(state, name, streamTime),
       producer,
       outboxBytes: env.outboxBytes,
       full: () => {
@@ -388,6 +402,7 @@ class Task implements TaskRun {
         shrink(env.cache, EVICTION_STEPS)
         return state.full
       },
+      marks: instance.guarded ? () => outbox.total + state.changes : undefined,
       commitIntervalMs: env.commitIntervalMs,
       clock: env.clock,
       logger: env.logger
@@ -398,20 +413,6 @@ class Task implements TaskRun {
     this.#outbox = outbox
     this.#inbox = inbox
     return { pump, committer, queues }
-  }
-
-  #face(state: TaskState, name: string, streamTime: StreamTime): unknown {
-    const rows = state.store(name)
-    const now = (): number => streamTime.now
-    return rows.spec.kind === 'window'
-      ? windowFacade(rows as WindowRowStore<unknown>, rows.spec, now, now)
-      : keyValueFacade(rows, rows.spec, now)
-  }
-
-  async #atEnd(queues: readonly SourceQueue[]): Promise<boolean> {
-    const tps = queues.map((queue) => queue.tp)
-    const ends = await this.#env.transport.offsets(tps, 'lso')
-    return queues.every((queue) => queue.position >= (ends.get(tpKey(queue.tp.topic, queue.tp.partition)) ?? 0))
   }
 
   #read(queue: SourceQueue, offset: number, pump: Pump): void {

@@ -3,19 +3,24 @@
 import type { Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import { partitionFor } from '../kafka/partitioner.ts'
+import { SILENT } from '../options/options.ts'
 import { type Headers, NO_HEADERS, RecordSet, StreamRecord } from '../record.ts'
+import { bytes } from '../serde/index.ts'
 import { cacheBudget } from '../store/cache/budget.ts'
 import { type GlobalState, openGlobalState } from '../store/globalState.ts'
 import { memoryDriver } from '../store/memory.ts'
 import type { MaybePromise, StoreSpec } from '../store/port.ts'
 import { openTaskState, type TaskState } from '../store/taskState.ts'
+import type { Rule } from '../supervise/rules.ts'
 import { IdleTime } from '../task/idleTime.ts'
 import { Schedules } from '../task/schedule.ts'
 import { StreamTime } from '../task/streamTime.ts'
+import { Supervisor } from '../task/supervisor.ts'
 import { VirtualClock } from '../time.ts'
 import type { Buildable, BuiltTopology } from '../topology/built.ts'
 import { type InstanceEnv, TopologyInstance } from '../topology/instance.ts'
 import type { RecordContext, SinkNode, SourceNode, SubTopology } from '../topology/node.ts'
+import { Origin } from '../topology/origin.ts'
 import { type ResolvedPartitions, resolvePartitions } from '../topology/partitions.ts'
 
 export interface DriveOptions {
@@ -24,6 +29,8 @@ export interface DriveOptions {
   /** False: every update goes on at once. Default true: once per `commit`. */
   readonly cache?: boolean
   readonly applicationId?: string
+  /** Rules for records that fail, as those of a runtime. A pause before a repeat takes no time. Dead letters are read as bytes. */
+  readonly supervise?: readonly Rule[]
   /** Partition counts of source topics. Default 1 each; those of internal topics follow, as in a runtime. */
   readonly partitions?: Readonly<Record<string, number>>
 }
@@ -93,7 +100,7 @@ export async function drive(topology: Buildable, options: DriveOptions = {}): Pr
       cache: cacheBudget(Number.POSITIVE_INFINITY),
       clock
     })
-    driver.tasks.push(new DrivenTask(sub, partition, state, built, clock, driver))
+    driver.tasks.push(new DrivenTask(sub, partition, state, built, clock, driver, options.supervise))
   }
   return driver
 }
@@ -257,6 +264,7 @@ class DrivenTask implements InstanceEnv {
   readonly partition: number
   readonly clock: VirtualClock
   readonly state: TaskState
+  readonly supervisor: Supervisor
   readonly #sub: SubTopology
   readonly #driver: Driver
   #time = new StreamTime()
@@ -273,7 +281,8 @@ class DrivenTask implements InstanceEnv {
     state: TaskState,
     built: BuiltTopology,
     clock: VirtualClock,
-    driver: Driver
+    driver: Driver,
+    rules: readonly Rule[] = []
   ) {
     this.applicationId = built.applicationId
     this.taskId = `${sub.id}_${partition}`
@@ -282,6 +291,17 @@ class DrivenTask implements InstanceEnv {
     this.state = state
     this.#sub = sub
     this.#driver = driver
+    this.supervisor = new Supervisor({
+      applicationId: built.applicationId,
+      taskId: this.taskId,
+      rules,
+      random: () => 0,
+      logger: SILENT,
+      write: (topic, record) => driver.wrote({ ...record, topic, partition: 0, sink: deadLetters(topic) }),
+      dropped: (node) => this.drop(node, 'skipped'),
+      untouched: () => false,
+      wait: () => Promise.resolve()
+    })
     this.#idleTime = this.#newIdleTime()
     this.#instance = new TopologyInstance(sub, this)
     this.#instance.init()
@@ -314,7 +334,7 @@ class DrivenTask implements InstanceEnv {
     this.#partitionTimes.set(raw.topic, Math.max(before, timestamp))
     this.#time.observe(timestamp)
     this.#idleTime.taken(this.clock.now())
-    this.#source = { topic: raw.topic, partition: this.partition, offset }
+    this.#source = new Origin(raw.topic, this.partition, set, 0, raw.headers)
     try {
       await source.prefetch(set, 0, 1)
       await source.process(lazy(set, raw, node, timestamp))
@@ -422,6 +442,15 @@ class DrivenTask implements InstanceEnv {
     this.state.setTime(`${node}/${slot}`, value)
   }
 }
+
+const deadLetters = (topic: string): SinkNode => ({
+  kind: 'sink',
+  name: 'dead letter',
+  parents: [],
+  topic,
+  key: bytes(),
+  value: bytes()
+})
 
 function partitionBy(
   sink: SinkNode,

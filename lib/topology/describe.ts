@@ -1,6 +1,7 @@
 /** The topology as text for people. The form is a contract: tests and reviews compare it. */
 
 import type { StoreSpec } from '../store/port.ts'
+import { describeRules } from '../supervise/rules.ts'
 import type { BuiltTopology } from './built.ts'
 import type { Node, ProcessorNode, SubTopology } from './node.ts'
 
@@ -17,6 +18,7 @@ export function describeTopology(built: BuiltTopology): string {
     const tasks = sub.sourceTopics.length > 1 ? `the largest of ${sub.sourceTopics.length} topics` : sub.sourceTopics[0]
     lines.push('', `Sub-topology ${sub.id}, a task for each partition of ${tasks}`)
     for (const store of sub.stores) lines.push(`  ${storeLine(store, built)}`)
+    if (sub.supervise) lines.push(`  on ${describeRules(sub.supervise).replaceAll('\n', '; ')}`)
     const shown = new Set<string>()
     for (const node of sub.nodes) if (node.kind === 'source') tree(node, sub, built, shown, '  ', '  ', lines)
   }
@@ -61,9 +63,10 @@ function nodeText(node: Node, built: BuiltTopology): string {
     const topics = node.topics.map((topic) => topic + otherEnd(topic, 'sink', 'from', built))
     return `${node.name}: from ${topics.join(', ')} ${serdes(node)}`
   }
-  if (node.kind === 'processor') return processorText(node)
-  if (typeof node.topic !== 'string') return `${node.name}: to a topic chosen per record ${serdes(node)}`
-  return `${node.name}: to ${node.topic}${otherEnd(node.topic, 'source', 'to', built)} ${serdes(node)}`
+  const rules = node.supervise?.length ? `, on ${describeRules(node.supervise).replaceAll('\n', '; ')}` : ''
+  if (node.kind === 'processor') return processorText(node) + rules
+  if (typeof node.topic !== 'string') return `${node.name}: to a topic chosen per record ${serdes(node)}${rules}`
+  return `${node.name}: to ${node.topic}${otherEnd(node.topic, 'source', 'to', built)} ${serdes(node)}${rules}`
 }
 
 /** What it does stands behind names that do not say it. */

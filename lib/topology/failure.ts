@@ -4,9 +4,24 @@ import type { RecordContext } from './node.ts'
 
 const located = new WeakSet<object>()
 
+/** Thrown through the operators: the record in hand comes again, whole, after so many ms. Nothing of it has left a trace. */
+export class Parked extends Error {
+  readonly delayMs: number
+  constructor(delayMs: number) {
+    super(`The record waits ${delayMs} ms.`)
+    this.delayMs = delayMs
+  }
+}
+
+/** Thrown through the operators: the task leaves while it waits with a record in hand. It leaves without a commit. */
+export class Unfinished extends Error {}
+
+/** No failure, but a way out. */
+export const isSignal = (error: unknown): boolean => error instanceof Parked || error instanceof Unfinished
+
 /** What user code threw becomes a ProcessingError with it as cause; errors of ours keep their class and learn their place. */
 export function locate(error: unknown, node: string, source: RecordContext | undefined): unknown {
-  if (typeof error === 'object' && error !== null && located.has(error)) return error
+  if (typeof error === 'object' && error !== null && (located.has(error) || isSignal(error))) return error
   const at = source
     ? `topic ${source.topic}, partition ${source.partition}, offset ${source.offset}`
     : 'no record in hand'

@@ -3,6 +3,7 @@ import { changelogTopic } from '../changelog/topics.ts'
 import { nearest, TopologyError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import type { StoreSpec } from '../store/port.ts'
+import { checkRules, NO_RULES, type Rule } from '../supervise/rules.ts'
 import type { Buildable, BuiltTopology, ChangelogTopic, GlobalTopic, RepartitionTopic } from './built.ts'
 import { describeTopology } from './describe.ts'
 import { callSite, checkName, repartitionTopic, shapesTopic } from './names.ts'
@@ -11,7 +12,8 @@ import { connectedParts } from './subtopologies.ts'
 
 export type { Buildable, BuiltTopology, ChangelogTopic, GlobalTopic, RepartitionTopic } from './built.ts'
 
-export interface ProcessorDraft extends Omit<ProcessorNode, 'kind' | 'stores' | 'keepsKey'> {
+export interface ProcessorDraft extends Omit<ProcessorNode, 'kind' | 'stores' | 'keepsKey' | 'supervise'> {
+  readonly supervise?: readonly Rule[] | undefined
   readonly stores?: readonly string[]
   /** Global tables that were added. */
   readonly globals?: readonly string[]
@@ -45,6 +47,7 @@ export class Topology implements Buildable {
   #topics = new Map<string, string>() // topic → source node that reads it
   #repartitions = new Map<string, RepartitionDraft>() // by the name of their sink and source nodes' topic
   #copartitioned: { node: string; members: readonly string[] }[] = []
+  #rules: readonly Rule[] = NO_RULES
   #unnamed = new Map<string, string>() // derived names of stores and repartitions → place
 
   /** @throws TopologyError when the name or a topic is taken. */
@@ -64,6 +67,14 @@ export class Topology implements Buildable {
     for (const topic of source.topics) this.#topics.set(topic, source.name)
   }
 
+  /**
+   * Rules for records, behind those of each node and before the runtime's.
+   * @throws ConfigError ERR_OPTION
+   */
+  supervise(rules: readonly Rule[]): void {
+    this.#rules = checkRules(rules, 'supervise', 'outer')
+  }
+
   /** @throws TopologyError when the name is taken, a parent is unknown or a sink, or a store is not added. */
   addProcessor(draft: ProcessorDraft): void {
     this.#checkParents(draft.name, draft.parents)
@@ -78,13 +89,17 @@ export class Topology implements Buildable {
         }
       )
     }
-    this.#add({ ...draft, kind: 'processor', stores: [...stores], keepsKey: draft.keepsKey ?? false })
+    const { supervise, ...rest } = draft
+    const rules = checkRules(supervise, `${draft.name}.supervise`, 'node')
+    const kept = { stores: [...stores], keepsKey: draft.keepsKey ?? false }
+    this.#add({ ...rest, ...kept, ...(rules.length > 0 ? { supervise: rules } : {}), kind: 'processor' })
   }
 
   /** @throws TopologyError when the name is taken or a parent is unknown or a sink. */
   addSink(sink: Omit<SinkNode, 'kind'>): void {
     this.#checkParents(sink.name, sink.parents)
     if (typeof sink.topic === 'string') checkName('topic', sink.topic, callSite())
+    checkRules(sink.supervise, `${sink.name}.supervise`, 'outer')
     this.#add({ ...sink, kind: 'sink' })
   }
 
@@ -297,6 +312,7 @@ export class Topology implements Buildable {
       nodes: resolved,
       stores: [...stores.values()],
       sourceTopics: topics,
+      ...(this.#rules.length > 0 ? { supervise: this.#rules } : {}),
       repartitionTopics: [...repartitions]
     }
   }

@@ -5,6 +5,7 @@ import type { GlobalRows } from '../store/globalRows.ts'
 import type { MaybePromise, RowStore, TaskStore } from '../store/port.ts'
 import type { Clock } from '../time.ts'
 import { locate } from './failure.ts'
+import { Guard, type RecordSupervisor } from './guard.ts'
 import type { Meter } from './meter.ts'
 import type {
   Cancellable,
@@ -56,6 +57,8 @@ export interface InstanceEnv {
   wake?(): void
   saved(node: string, slot: string): number | undefined
   save(node: string, slot: string, value: number): void
+  /** Left out: every failure is the task's. */
+  readonly supervisor?: RecordSupervisor
 }
 
 /** Where the records of a source topic go in. */
@@ -84,12 +87,14 @@ class NodeContext implements OperatorContext {
   readonly #globals: readonly string[]
   readonly #targets: Target[] = [] // owned by TopologyInstance: filled at compile, then fixed
   readonly #names: string[] = []
+  readonly #supervision: Guard | undefined // of this node, where rules for records hold
   #plain: readonly Target[] | undefined // while the targets are measured
 
-  constructor(node: Node, env: InstanceEnv, running: Running) {
+  constructor(node: Node, env: InstanceEnv, running: Running, guard?: Guard) {
     this.nodeName = node.name
     this.#stores = node.kind === 'processor' ? node.stores : []
     this.#globals = (node.kind === 'processor' && node.globals) || []
+    this.#supervision = guard
     this.#env = env
     this.#running = running
   }
@@ -135,11 +140,30 @@ class NodeContext implements OperatorContext {
   }
 
   forwardFrom(source: RecordContext | undefined, record: AnyRecord): MaybePromise<void> {
+    return this.#from(source, () => this.forward(record))
+  }
+
+  supervised(
+    record: AnyRecord,
+    source: RecordContext | undefined | null,
+    call: () => MaybePromise<void>,
+    attempt = 1
+  ): MaybePromise<void> {
+    const supervision = this.#supervision
+    const run = supervision === undefined ? call : () => supervision.run(record, attempt, call)
+    return source === null ? this.#guard(run) : this.#from(source, run)
+  }
+
+  putOff(error: unknown, record: AnyRecord, attempt: number): number | undefined {
+    return this.#supervision?.putOff(error, record, attempt)
+  }
+
+  #from(source: RecordContext | undefined, call: () => MaybePromise<void>): MaybePromise<void> {
     const env = this.#env
     const before = env.place === undefined ? null : env.place(source)
     let result: MaybePromise<void>
     try {
-      result = this.#guard(() => this.forward(record))
+      result = this.#guard(call)
     } catch (error) {
       env.place?.(before)
       throw error
@@ -297,12 +321,16 @@ export class TopologyInstance {
     const contexts = new Map<string, NodeContext>()
     const operators = new Map<string, Operator>()
     const order = new Set<string>()
+    const guarded = isGuarded(sub, env)
+    this.guarded = guarded
     for (const node of sub.nodes) {
-      const context = new NodeContext(node, env, running)
+      const guard = guarded && node.kind !== 'source' ? guardOf(node, sub, env) : undefined
+      const context = new NodeContext(node, env, running, guard)
       contexts.set(node.name, context)
       if (node.kind === 'source') continue
       const target: Target = node.kind === 'sink' ? { process: (record) => env.emit(node, record) } : node.create()
-      for (const parent of node.parents) contexts.get(parent)!.addTarget(node.name, target)
+      const hop = guard === undefined ? target : guard.wrap(target)
+      for (const parent of node.parents) contexts.get(parent)!.addTarget(node.name, hop)
       if (node.kind === 'sink') continue
       operators.set(node.name, target)
       this.#operators.push({ node, operator: target, context })
@@ -348,6 +376,9 @@ export class TopologyInstance {
     throw new TopologyError(`No source reads the topic "${topic}". Sources: ${[...this.#sources.keys()].join(', ')}.`)
   }
 
+  /** Rules for records hold somewhere in it. */
+  readonly guarded: boolean
+
   /** From here on every hop is measured, until it is called with undefined. */
   measure(meter: Meter | undefined): void {
     for (const context of this.#contexts) context.measure(meter)
@@ -389,6 +420,16 @@ export class TopologyInstance {
     if (failure !== undefined) throw failure
   }
 }
+
+/** One node with rules asks for guards at all: the innermost guard tells whose failure it is. */
+const isGuarded = (sub: SubTopology, { supervisor }: InstanceEnv): boolean =>
+  supervisor !== undefined &&
+  (supervisor.everywhere ||
+    (sub.supervise ?? []).length > 0 ||
+    sub.nodes.some((node) => node.kind !== 'source' && (node.supervise ?? []).length > 0))
+
+const guardOf = (node: ProcessorNode | SinkNode, sub: SubTopology, env: InstanceEnv): Guard =>
+  new Guard(node.name, [node.supervise ?? [], sub.supervise ?? []], env.supervisor!, () => env.source())
 
 /** Operators that meet the source's own keys: reachable through nodes that keep the key. */
 function prefetchers(source: SourceNode, sub: SubTopology, operators: Map<string, Operator>): Operator[] {

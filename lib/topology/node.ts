@@ -2,6 +2,7 @@
 import type { RecordSet, Serde, StreamRecord, Tp } from '../record.ts'
 import type { GlobalRows } from '../store/globalRows.ts'
 import type { MaybePromise, StoreSpec, TaskStore } from '../store/port.ts'
+import type { Rule } from '../supervise/rules.ts'
 import type { Clock } from '../time.ts'
 
 /** Event time of a record: ms; negative skips the record. `partitionTime` is the highest time seen on its partition, -1 before. */
@@ -34,6 +35,8 @@ export interface ProcessorNode {
   readonly keepsKey: boolean
   /** What it does, in a word, for people: 'join'. */
   readonly what?: string
+  /** What follows when a record fails here; before the rules of the topology and of the runtime. */
+  readonly supervise?: readonly Rule[]
 }
 
 export interface SinkNode {
@@ -49,6 +52,8 @@ export interface SinkNode {
   /** null = the default (murmur2 of the key's bytes, as Java). */
   // biome-ignore lint/suspicious/noExplicitAny: as above
   readonly partitioner?: (record: StreamRecord<any, any>, partitions: number) => number
+  /** As that of a processor. */
+  readonly supervise?: readonly Rule[]
 }
 
 export type Node = SourceNode | ProcessorNode | SinkNode
@@ -87,6 +92,21 @@ export interface OperatorContext {
   /** As `forward`, for a record that was taken earlier: until it is through, `source` is where that one came from. */
   // biome-ignore lint/suspicious/noExplicitAny: as above
   forwardFrom(source: RecordContext | undefined, record: StreamRecord<any, any>): MaybePromise<void>
+  /**
+   * Runs `call` for a record of its own choosing, as a hop into this node is run: rules for records hold, for this record alone. For timers, whose
+   * record is made up, and for records that waited. `source`: where the record came from; null = that of the record in hand.
+   * @param attempt which run of the record this is, from 1
+   */
+  supervised(
+    // biome-ignore lint/suspicious/noExplicitAny: as above
+    record: StreamRecord<any, any>,
+    source: RecordContext | undefined | null,
+    call: () => MaybePromise<void>,
+    attempt?: number
+  ): MaybePromise<void>
+  /** After how many ms a record that failed here is to come again by its key, should the rules say so. */
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  putOff(error: unknown, record: StreamRecord<any, any>, attempt: number): number | undefined
   /** Work that went on after `process` has come to something: the task shall call `settle` soon. */
   wake(): void
   /** @throws TopologyError when the store is not connected to this node. */
@@ -136,4 +156,6 @@ export interface SubTopology {
   readonly sourceTopics: readonly string[]
   /** Full names of the repartition topics it writes or reads. */
   readonly repartitionTopics: readonly string[]
+  /** Rules of the topology, behind those of each node. */
+  readonly supervise?: readonly Rule[]
 }

@@ -43,6 +43,8 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   readonly id: number
   onFlush: ((row: Row<V>, old: V | null) => MaybePromise<void>) | undefined = undefined
 
+  /** Calls of `set` since it was opened. */
+  changes = 0
   protected readonly database: Database
   protected readonly rows = new Map<string, CachedRow<V>>()
   protected changed: CachedRow<V>[] = [] // dirty, in the order of the first change since the last flush
@@ -130,6 +132,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   }
 
   set(row: Row<V>, value: V | null, timestamp: number, headers: Headers): void {
+    this.changes++
     let target = row as CachedRow<V>
     if (!target.cached) target = this.#readmit(target, value, timestamp)
     target.value = value
