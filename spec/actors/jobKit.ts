@@ -38,6 +38,9 @@ export interface Seen {
   readonly offset: number
   readonly key: string
   readonly value: string
+  readonly timestamp: number
+  /** The last of each name. */
+  readonly headers: Readonly<Record<string, string>>
   /** When it was delivered to us, ms. */
   readonly at: number
 }
@@ -73,6 +76,8 @@ export class Watcher {
             offset: records.offsets[i]!,
             key: records.key(i)?.toString() ?? '',
             value: records.value(i)?.toString() ?? '',
+            timestamp: records.timestamps[i]!,
+            headers: Object.fromEntries(records.headers(i).map(([name, bytes]) => [name, bytes?.toString() ?? ''])),
             at: now()
           })
         }
