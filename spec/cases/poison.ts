@@ -213,7 +213,7 @@ export function poisonCases(name: string, open: () => Promise<PoisonLog>, unique
       await publish()
       const limit = { restarts: 3, within: '1ms' } as const
       const running = await start([on(Poison).restart({ backoff: exponential(10, 10), limit })], {
-        commitInterval: '1h'
+        commitInterval: '20s'
       })
       const failed = await running.stopped.then(
         () => undefined,
