@@ -12,11 +12,13 @@ import { fileURLToPath } from 'node:url'
 import { createRuntime } from '../actors/index.ts'
 import { topic, topology } from '../lib/dsl/index.ts'
 import { kafkaTransport } from '../lib/kafka/kafkajs.ts'
+import { partitionFor } from '../lib/kafka/partitioner.ts'
 import { bytes, long, string } from '../lib/serde/index.ts'
 import type { Guarantee } from '../lib/task/port.ts'
 import { startKafka } from '../lib/testing/kafka.ts'
 import { delay, stopwatch, systemClock } from '../lib/time.ts'
-import { createTopic, fillJson } from './harness/topics.ts'
+import { createTopic } from './harness/topics.ts'
+import { keyOf, order, START } from './workloads/data.ts'
 
 interface Job {
   brokers: string[]
@@ -84,6 +86,17 @@ async function measure(tasks: number, seconds: number, given: string | undefined
     await own?.stop()
   }
 
+  async function fill(name: string, partitions: number): Promise<void> {
+    const producer = await transport.producer({ lane: 0 })
+    for (let i = 0; i < 10_000; i++) {
+      const [key, value] = [keyOf(i % 1_000), order(i, 1)]
+      const partition = partitionFor(key, 0, key.length, partitions)
+      producer.writer(name, partition).append(START + i, key, 0, key.length, value, 0, value.length, [])
+    }
+    await producer.flush()
+    await producer.close()
+  }
+
   async function withJob(
     count: number,
     idleSeconds: number,
@@ -94,7 +107,7 @@ async function measure(tasks: number, seconds: number, given: string | undefined
     const stateDir = await mkdtemp(join(tmpdir(), 'millrace-bench-'))
     try {
       for (const end of ['in', 'out']) await createTopic(transport, `${name}-${end}`, count)
-      await fillJson(transport, `${name}-in`, { records: 10_000, keys: 1_000, partitions: count })
+      await fill(`${name}-in`, count)
       const work: Job = { brokers, name, guarantee, stateDir, tasks: count, seconds: idleSeconds }
       const spawned = stopwatch()
       const flags = process.env.MILLRACE_BENCH_NODE?.split(' ') ?? []

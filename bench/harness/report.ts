@@ -1,33 +1,68 @@
 /** Results as lines for people, and as a JSON file. */
 import { writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
-import type { Result, Run, Side, Spread } from './types.ts'
+import type { PeerName, Result, Run, Spread } from './types.ts'
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en')
 const mib = (bytes: number): string => `${Math.round(bytes / 1_048_576)} MiB`
 
-export function runLine(side: Side, run: Run, records: number): string {
-  const cpu = (run.cpuSeconds / records) * 1e6
-  return `  ${side.name.padEnd(24)}${whole(run.rate).padStart(10)} records/s  ${cpu.toFixed(2).padStart(6)} CPU s/million  ${mib(run.peakMemory).padStart(8)}`
+/** What the median of the ratios is to reach. */
+export const TARGETS: Readonly<Partial<Record<PeerName, number>>> = { 'kafka-streams': 3, 'kafka-streams-tuned': 2 }
+
+export const missed = ({ peer, ratio }: Result): boolean => ratio.median < (TARGETS[peer] ?? 0)
+
+export function runLine(side: string, guarantee: string, run: Run, records: number): string {
+  const cpu = ((run.cpuSeconds / records) * 1e6).toFixed(2)
+  const start = `${(run.startMs / 1_000).toFixed(1)} s`
+  return `  ${side.padEnd(20)} ${guarantee.padEnd(13)} ${whole(run.rate).padStart(10)} records/s  ${cpu.padStart(6)} CPU s/million  ${mib(run.peakMemory).padStart(8)}  began after ${start}`
 }
 
 export function resultLines(result: Result): string {
-  const { side, peer, ratio, target } = result
-  const bar = target === undefined ? '' : ` (target ≥ ${target}: ${ratio.median >= target ? 'met' : 'MISSED'})`
+  const { guarantee, peer, ratio, records } = result
+  const target = TARGETS[peer]
+  const bar = target === undefined ? '' : ` (target ≥ ${target}: ${missed(result) ? 'MISSED' : 'met'})`
   const rate = ({ median, min, max }: Spread): string => `${whole(median)}/s (${whole(min)}–${whole(max)})`
+  const cpu = (seconds: number): string => ((seconds / records) * 1e6).toFixed(2)
   return (
-    `  ${side} against ${peer}: ${ratio.median.toFixed(2)} times, ${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}${bar}\n` +
+    `  ${guarantee} against ${peer}: ${ratio.median.toFixed(2)} times, ${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}${bar}\n` +
     `    records   ${rate(result.millrace)} against ${rate(result.other)}\n` +
-    `    CPU       ${result.cpuSeconds.millrace.toFixed(2)} s a run against ${result.cpuSeconds.other.toFixed(2)} s\n` +
+    `    CPU       ${cpu(result.cpuSeconds.millrace)} s a million against ${cpu(result.cpuSeconds.other)} s\n` +
     `    memory    ${mib(result.peakMemory.millrace)} against ${mib(result.peakMemory.other)} at the peak`
   )
+}
+
+/** One row a workload, guarantee and peer, to be read at a glance. */
+export function table(results: readonly Result[]): string {
+  const rows = results.map(({ name, guarantee, peer, millrace, other, ratio, cpuSeconds, peakMemory, records }) => {
+    const million = (seconds: number): string => ((seconds / records) * 1e6).toFixed(2)
+    const cells = [
+      ...[name, guarantee, peer, whole(millrace.median), whole(other.median)],
+      `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`,
+      `${million(cpuSeconds.millrace)} / ${million(cpuSeconds.other)}`,
+      `${mib(peakMemory.millrace)} / ${mib(peakMemory.other)}`
+    ]
+    return `| ${cells.join(' | ')} |`
+  })
+  const head =
+    '| workload | guarantee | peer | records/s | peer | ratio | CPU s a million | peak memory |\n|---|---|---|---|---|---|---|---|'
+  return [head, ...rows].join('\n')
 }
 
 export const machine = (): string =>
   `${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}, Node ${process.version}`
 
-export async function writeJson(file: string, broker: string, workloads: readonly Result[]): Promise<void> {
-  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
-  const report = { date: new Date().toISOString(), command, machine: machine(), broker, workloads }
-  await writeFile(file, `${JSON.stringify(report, null, 2)}\n`)
+export interface Report {
+  readonly date: string
+  readonly command: string
+  readonly machine: string
+  readonly broker: string
+  readonly workloads: readonly Result[]
 }
+
+export function report(broker: string, workloads: readonly Result[]): Report {
+  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim().replace(/ --$/, '')
+  return { date: new Date().toISOString(), command, machine: machine(), broker, workloads }
+}
+
+export const writeJson = (file: string, content: Report): Promise<void> =>
+  writeFile(file, `${JSON.stringify(content, null, 2)}\n`)

@@ -1,82 +1,83 @@
-/** Topics of a bench: made, filled, counted, and compared record by record. */
-import { crc32c } from '@node-rs/crc32'
+/** Topics of a bench: made, filled once, watched, and read back. */
 import { partitionFor } from '../../lib/kafka/partitioner.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
-import type { Job } from './types.ts'
+import type { Tp } from '../../lib/record.ts'
+import type { Expected } from './expected.ts'
+import { type Job, PARTITIONS, type Workload } from './types.ts'
 
-export async function createTopic(transport: Transport, topic: string, partitions: number): Promise<void> {
+export async function createTopic(transport: Transport, topic: string, partitions = PARTITIONS): Promise<void> {
   // The event times of the input are not of today: no retention by time.
-  await transport.admin.create([{ topic, partitions, replication: -1, config: { 'retention.ms': '-1' } }])
+  const config = { 'retention.ms': '-1' }
+  await transport.admin.create([{ topic, partitions, replication: -1, config }])
 }
 
+export interface Filled {
+  /** Records per input. */
+  readonly counts: readonly number[]
+  readonly expected: Expected
+}
+
+/** Writes a workload's input, on the partitions a Java producer would choose. */
+export async function fill(
+  transport: Transport,
+  workload: Workload,
+  topics: readonly string[],
+  records: number
+): Promise<Filled> {
+  const producer = await transport.producer({ lane: 0 })
+  const writers = topics.map((topic) => Array.from({ length: PARTITIONS }, (_, p) => producer.writer(topic, p)))
+  const counts = topics.map(() => 0)
+  const expected = workload.data(records, (input, timestamp, key, value) => {
+    const partition = partitionFor(key, 0, key.length, PARTITIONS)
+    writers[input]![partition]!.append(timestamp, key, 0, key.length, value, 0, value.length, [])
+    counts[input]!++
+  })
+  await producer.flush()
+  await producer.close()
+  return { counts, expected }
+}
+
+const partitionsOf = (topic: string): Tp[] =>
+  Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition }))
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
-/** Records of the input whose one output each is visible: by the output's end, or in transactions, whose markers take offsets too, by what was committed. */
-export async function passed(transport: Transport, job: Job): Promise<number> {
-  const { input, output, partitions, group } = job
-  if (job.guarantee === 'at-least-once') return sum(await endsOf(transport, output, partitions))
-  const tps = Array.from({ length: partitions }, (_, partition) => ({ topic: input, partition }))
-  return sum([...(await transport.committed(group, tps)).values()].map(({ offset }) => offset))
+/** Input records that are done for good: their offsets are committed, and with them what came of them. */
+export async function committed(transport: Transport, { group, inputs }: Job): Promise<number> {
+  const offsets = await transport.committed(group, inputs.flatMap(partitionsOf))
+  return sum([...offsets.values()].map(({ offset }) => offset))
 }
 
-async function endsOf(transport: Transport, topic: string, partitions: number): Promise<number[]> {
-  const tps = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
+export async function ends(transport: Transport, topic: string): Promise<number[]> {
+  const tps = partitionsOf(topic)
   const offsets = await transport.offsets(tps, 'lso')
   return tps.map((tp) => offsets.get(`${tp.topic}-${tp.partition}`) ?? 0)
 }
 
-/** Values of 100 bytes, keys over `keys`, a millisecond apart, on the partitions a Java producer would choose. */
-export async function fillJson(
-  transport: Transport,
-  topic: string,
-  options: { records: number; keys: number; partitions: number }
-): Promise<void> {
-  const producer = await transport.producer({ lane: 0 })
-  const start = Date.UTC(2024, 0)
-  for (let i = 0; i < options.records; i++) {
-    const value = Buffer.from(`{"id":${1_000_000_000 + i},"text":"${'x'.repeat(73)}"}`)
-    const key = Buffer.from(String(i % options.keys))
-    const partition = partitionFor(key, 0, key.length, options.partitions)
-    producer.writer(topic, partition).append(start + i, key, 0, key.length, value, 0, value.length, [])
-    if (i % 1_000 === 0) await producer.room(16_000_000)
-  }
-  await producer.flush()
-  await producer.close()
-}
+export const written = async (transport: Transport, { output }: Job): Promise<number> =>
+  sum(await ends(transport, output))
 
-/** What a topic holds: the number of its records and, per partition, a checksum over all of them in order. */
-export interface Contents {
-  readonly records: number
-  readonly checksums: readonly number[]
-}
-
-/** Reads a topic to its end as a committed reader does. Every key, value and event time counts, in order. */
-export async function contents(transport: Transport, topic: string, partitions: number): Promise<Contents> {
-  const limits = await endsOf(transport, topic, partitions)
-  const checksums = new Array<number>(partitions).fill(0)
-  let records = 0
+/** Reads a topic to its end as a committed reader does. @throws Error when it is not what it must be */
+export async function verify(transport: Transport, topic: string, expected: Expected): Promise<void> {
+  const limits = await ends(transport, topic)
+  const check = expected.check()
+  const open = new Set(limits.keys())
   await new Promise<void>((resolve, reject) => {
-    const open = new Set<number>()
-    const times = Buffer.alloc(8)
     const reader = transport.reader({ isolation: 'committed', lane: 'restore', onError: reject })
-    for (let partition = 0; partition < partitions; partition++) {
-      if (limits[partition] === 0) continue
-      open.add(partition)
-      reader.add({ topic, partition }, 0, ({ records: set, next }) => {
-        let checksum = checksums[partition]!
-        for (let i = 0; i < set.count; i++) {
-          times.writeDoubleLE(set.timestamps[i]!)
-          checksum = crc32c(times, checksum)
-          checksum = crc32c(set.key(i) ?? 'null', checksum)
-          checksum = crc32c(set.value(i) ?? 'null', checksum)
-        }
-        checksums[partition] = checksum
-        records += set.count
-        if (next < limits[partition]! || !open.delete(partition) || open.size > 0) return
-        reader.close().then(resolve, reject)
-      })
+    const end = (partition: number): void => {
+      open.delete(partition)
+      if (open.size === 0) reader.close().then(resolve, reject)
     }
-    if (open.size === 0) reader.close().then(resolve, reject)
+    for (const [partition, limit] of limits.entries()) {
+      if (limit === 0) end(partition)
+      else
+        reader.add({ topic, partition }, 0, ({ records, next }) => {
+          if (!open.has(partition)) return
+          for (let i = 0; i < records.count; i++)
+            check.take(partition, records.timestamps[i]!, records.key(i), records.value(i))
+          if (next >= limit) end(partition)
+        })
+    }
   })
-  return { records, checksums }
+  const wrong = check.verdict()
+  if (wrong !== undefined) throw new Error(`WRONG RESULT: ${topic}: ${wrong}`)
 }

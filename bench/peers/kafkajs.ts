@@ -1,13 +1,13 @@
 /** The loop as one writes it with kafkajs: eachBatch, one sendBatch for what came, acks from all. */
 import { Kafka, logLevel } from 'kafkajs'
-import { began, job, stopped } from '../harness/side.ts'
+import { began, job, stopped } from '../harness/child.ts'
 
-const { brokers, group, input, output } = job()
-const kafka = new Kafka({ brokers, logLevel: logLevel.ERROR })
+const { brokers, group, inputs, output } = job()
+const kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.ERROR })
 const consumer = kafka.consumer({ groupId: group, maxWaitTimeInMs: 500 })
 const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 })
 await Promise.all([consumer.connect(), producer.connect()])
-await consumer.subscribe({ topics: [input], fromBeginning: true })
+await consumer.subscribe({ topics: [...inputs], fromBeginning: true })
 
 // The group's rebalance is not what is measured: the clock starts with the first records.
 await consumer.run({

@@ -1,13 +1,30 @@
 /** The engine's own job, as a user's program would run it: `createRuntime` over the workload's topology, one process. */
-import { createRuntime } from '../../actors/index.ts'
-import { began, job, stopped } from '../harness/side.ts'
-import { topologyOf } from '../workloads/topologies.ts'
+import { createRuntime, topology } from '../../actors/index.ts'
+import { began, job, stopped } from '../harness/child.ts'
+import type { Source } from '../harness/types.ts'
+import { workload } from '../workloads/index.ts'
 
 const work = job()
-const { group, brokers, guarantee, stateDir } = work
-const runtime = createRuntime({ id: group, topology: topologyOf(work), kafka: { brokers }, stateDir, guarantee })
+const { group, brokers, guarantee, stateDir, streamed } = work
+
+// As the JVM's program does, it leaves (and so commits) once it has taken all: nobody is measured by the clock of commits.
+let taken = 0
+let all: () => void
+const consumed = new Promise<void>((resolve) => {
+  all = resolve
+})
+const source: Source = (t, from) =>
+  t.stream(from).peek(() => {
+    if (++taken === streamed) all()
+  })
+
+const t = topology()
+workload(work.workload).build(t, work, source)
+const runtime = createRuntime({ id: group, topology: t, kafka: { brokers: [...brokers] }, stateDir, guarantee })
+const stop = stopped()
 const app = await runtime.run()
 if (app.tasks && Object.keys(app.tasks).length > 0) began()
 app.on('task.ready', began)
-await Promise.race([stopped(), app.stopped])
+await Promise.race([consumed, stop, app.stopped])
 await app.drain()
+await stop

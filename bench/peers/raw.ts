@@ -1,13 +1,16 @@
 /** The floor: a loop on Millrace's Reader and Producer with a queue bounded in bytes between them, and no engine. */
 import { kafkaTransport } from '../../lib/kafka/kafkajs.ts'
 import type { Batch } from '../../lib/kafka/port.ts'
-import { began, job, stopped } from '../harness/side.ts'
+import { began, job, stopped } from '../harness/child.ts'
+import { PARTITIONS } from '../harness/types.ts'
 
 const QUEUE_BYTES = 16 << 20
 const PENDING_BYTES = 8 << 20
 
-const { brokers, input, output, records, partitions } = job()
-const transport = kafkaTransport({ brokers })
+const { brokers, inputs, output, records } = job()
+const input = inputs[0]!
+const partitions = PARTITIONS
+const transport = kafkaTransport({ brokers: [...brokers] })
 const producer = await transport.producer({ lane: 0 })
 const writers = Array.from({ length: partitions }, (_, p) => producer.writer(output, p))
 
