@@ -56,6 +56,7 @@ export {
   type ToOptions,
   type Topic,
   type TopicParts,
+  type TopicPattern,
   TopologyBuilder,
   topic,
   topology,

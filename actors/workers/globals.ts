@@ -13,7 +13,7 @@ import { routedReader } from '../../lib/task/readerRouter.ts'
 
 export interface GlobalsOptions {
   readonly settings: Settings
-  readonly prepared: PreparedTopology
+  readonly prepared: Pick<PreparedTopology, 'built' | 'otherCounts'>
   readonly transport: Transport
   readonly cache: CacheBudget
   readonly signal: AbortSignal
@@ -43,7 +43,7 @@ export async function openGlobals(options: GlobalsOptions): Promise<GlobalState 
   const tables = globals.map(({ store, topic }) => ({
     store: store.name,
     topic,
-    partitions: prepared.partitionCount(topic)
+    partitions: prepared.otherCounts.get(topic) ?? 0
   }))
   const applied = ({ topic, partition }: { topic: string; partition: number }): void | Promise<void> =>
     settings.probe?.(tpKey(topic, partition), 'global:applied')

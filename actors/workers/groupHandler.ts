@@ -2,24 +2,29 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { assign as assignTasks } from '../../lib/assign/assignor.ts'
-import { decodeSubscription, encodeAssignment, encodeSubscription } from '../../lib/assign/userData.ts'
+import {
+  decodeAssignment,
+  decodeSubscription,
+  encodeAssignment,
+  encodeSubscription
+} from '../../lib/assign/userData.ts'
+import { TopicError, TopologyError } from '../../lib/errors.ts'
 import type { Assignment, GroupHandler, Member } from '../../lib/kafka/port.ts'
 import { affectedTasks, completeTasks } from '../../lib/prepare/prepare.ts'
 import { type Tp, tpKey } from '../../lib/record.ts'
 import type { TaskPlan } from '../../lib/task/port.ts'
 import { type Clock, delay } from '../../lib/time.ts'
+import { patternSources } from '../../lib/topology/patterns.ts'
 import type { ErrorFacts } from '../events.ts'
 import type { Session } from './session.ts'
 
 export function groupHandler(session: Session, remember: (error: unknown) => ErrorFacts): GroupHandler {
   const { settings } = session
   const { clock, logger } = settings
-  const { plans, partitionCount } = session.prepared
   const processId = settings.random().toString(36).slice(2)
   /** Tasks the group gives us, by the last assignment. */
   let assigned = new Map<string, TaskPlan>()
   let began = -1 // when the rebalance began
-  const planned = new Set(plans.flatMap((plan) => plan.sources.map((tp) => tpKey(tp.topic, tp.partition))))
 
   /** Waits for the end of these tasks, at most until the deadline; then they are killed: fences keep that correct. */
   const released = async (tasks: readonly string[]): Promise<void> => {
@@ -43,15 +48,18 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
   return {
     userData: () => encodeSubscription({ processId, onDisk: statesOnDisk(settings.stateDir, settings.store) }),
 
-    assign(members, count) {
-      for (const topic of session.prepared.sourceTopics) {
-        if (count(topic) === partitionCount(topic) || count(topic) === 0) continue
-        logger.warn(
-          { topic, now: count(topic), started: partitionCount(topic) },
-          `Topic "${topic}" has ${count(topic)} partitions, it had ${partitionCount(topic)} when this process started. Restart the job to read them all.`
-        )
+    ...(patternSources(session.prepared.built).length > 0 && { discover: () => session.discover() }),
+
+    async assign(members, count) {
+      try {
+        await session.replan(count)
+      } catch (error) {
+        // State that lies in so many partitions cannot be spread over more: going on would give wrong results, so the job ends, as at a start.
+        if (error instanceof TopicError || error instanceof TopologyError)
+          session.send({ type: 'FAILED', error: remember(error) })
+        throw error
       }
-      return assignments(members, plans)
+      return assignments(members, session.prepared.plans, session.prepared.counts)
     },
 
     async onRebalance() {
@@ -70,25 +78,31 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
       await released(tasks)
     },
 
-    async onAssigned(_added, all, _userData, meta) {
+    async onAssigned(_added, all, userData, meta) {
       session.meta = meta
-      // The leader started later and saw added partitions, or runs another version of the job.
+      const { counts } = decodeAssignment(userData)
+      if (counts) session.adopt(counts)
+      const { plans } = session.prepared
+      const planned = new Set(plans.flatMap((plan) => plan.sources.map((tp) => tpKey(tp.topic, tp.partition))))
       const strange = all.map((tp) => tpKey(tp.topic, tp.partition)).filter((tp) => !planned.has(tp))
       if (strange.length > 0) {
         logger.error(
           { partitions: strange },
           `This process was given ${strange.join(', ')}, which no task of its topology reads: nobody processes them now. ` +
-            'Partitions were added, or another version of the job is in the group: restart this process with the same version.'
+            'Another version of the job is in the group: restart this process with the same version.'
         )
       }
       const complete = completeTasks(plans, all)
       const before = assigned
       assigned = new Map(complete.map((plan) => [plan.id, plan]))
       for (const plan of complete) if (before.has(plan.id)) session.hosts.get(plan.id)?.renew(meta)
+      // A task with other sources than before is opened anew: as if it had been revoked and assigned again in this moment.
+      const changed = complete.filter((plan) => before.has(plan.id) && !sameSources(plan, before.get(plan.id)!))
+      if (changed.length > 0) session.send({ type: 'REVOKED', tasks: changed.map(({ id }) => id) })
       session.send({
         type: 'ASSIGNED',
         tasks: complete.map(({ id, sources }) => ({ id, partitions: sources })),
-        added: complete.filter((plan) => !before.has(plan.id)).map((plan) => plan.id),
+        added: complete.filter((plan) => !before.has(plan.id) || changed.includes(plan)).map((plan) => plan.id),
         generation: meta.generation,
         ms: began < 0 ? -1 : clock.now() - began
       })
@@ -110,8 +124,16 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
   }
 }
 
+const sameSources = (a: TaskPlan, b: TaskPlan): boolean =>
+  a.sources.length === b.sources.length &&
+  a.sources.every(({ topic, partition }) => b.sources.some((tp) => tp.topic === topic && tp.partition === partition))
+
 /** The leader's decision in the group's terms. All partitions of a task go to one member. */
-export function assignments(members: readonly Member[], plans: readonly TaskPlan[]): Assignment[] {
+export function assignments(
+  members: readonly Member[],
+  plans: readonly TaskPlan[],
+  counts?: ReadonlyMap<string, number>
+): Assignment[] {
   const idOf = (member: Member): string => member.instanceId ?? member.memberId
   const result = assignTasks(
     members.map((member) => ({
@@ -127,7 +149,7 @@ export function assignments(members: readonly Member[], plans: readonly TaskPlan
     return {
       memberId: member.memberId,
       partitions: tasks.flatMap((task) => task.sources),
-      userData: encodeAssignment({ active: tasks.map((task) => task.id), standby: [] })
+      userData: encodeAssignment({ active: tasks.map((task) => task.id), standby: [], counts })
     }
   })
 }

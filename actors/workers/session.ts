@@ -4,7 +4,7 @@ import { kafkajsWire } from '../../lib/kafka/kafkajs.ts'
 import type { Group, GroupHandler, GroupMeta, Transport } from '../../lib/kafka/port.ts'
 import { createTransport } from '../../lib/kafka/transport.ts'
 import type { Settings } from '../../lib/options/options.ts'
-import { type PreparedTopology, prepare } from '../../lib/prepare/prepare.ts'
+import { matchedTopics, type PreparedTopology, planOf, prepare, replan } from '../../lib/prepare/prepare.ts'
 import { Purge } from '../../lib/prepare/purge.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import { type Budget, decide, FULL_BUDGET, spend } from '../../lib/supervise/decide.ts'
@@ -12,6 +12,8 @@ import { deadLetterTopics, on } from '../../lib/supervise/rules.ts'
 import type { TaskEnv, TaskPlan, TaskRun } from '../../lib/task/port.ts'
 import { routedReader } from '../../lib/task/readerRouter.ts'
 import { delay } from '../../lib/time.ts'
+import type { BuiltTopology } from '../../lib/topology/built.ts'
+import { patternSources } from '../../lib/topology/patterns.ts'
 import {
   type ErrorFacts,
   type Failure,
@@ -59,6 +61,8 @@ export class Session {
   #preparing: Promise<unknown> = Promise.resolve()
   #left: Promise<void> | undefined
   readonly #leaving = new AbortController()
+  #built!: BuiltTopology // with its patterns
+  #matched: readonly string[] = [] // by the last look
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -75,6 +79,7 @@ export class Session {
   async #prepare(): Promise<void> {
     const { settings } = this
     const built = settings.topology.build(settings.id)
+    this.#built = built
     const { clock, random, logger } = settings
     const transport = settings.transport ?? ownTransport(settings)
     this.#transport = transport
@@ -113,7 +118,7 @@ export class Session {
       transport,
       readers: { source, restore },
       group: () => this.#group,
-      partitionCount: this.prepared.partitionCount,
+      partitionCount: (topic) => this.partitionCount(topic),
       driver: databaseDriver(settings.store),
       stateDirectory: settings.stateDir,
       clock,
@@ -144,11 +149,52 @@ export class Session {
     const { id, instanceId, sessionMs, rebalanceMs, heartbeatMs } = this.settings
     const handler: GroupHandler = groupHandler(this, this.#options.remember)
     const joining = this.#transport!.group(
-      { groupId: id, topics: [...this.prepared.sourceTopics], instanceId, sessionMs, rebalanceMs, heartbeatMs },
+      {
+        groupId: id,
+        // What was found counts as subscribed at once: a broker forgets the offsets of topics that nobody subscribes to.
+        topics: () => [...new Set([...this.prepared.sourceTopics, ...this.#matched])],
+        instanceId,
+        sessionMs,
+        rebalanceMs,
+        heartbeatMs,
+        metadataMs: this.settings.metadataMs
+      },
       handler
     )
     this.#joining = joining.catch(() => {})
     this.#group = await joining
+  }
+
+  /** Of every topic the topology reads, keeps or writes by a fixed name. */
+  partitionCount(topic: string): number {
+    return this.prepared.partitions(topic) || (this.prepared.otherCounts.get(topic) ?? 0)
+  }
+
+  /** Topics that match a pattern now. */
+  async discover(): Promise<readonly string[]> {
+    this.#matched = await matchedTopics(this.#built, this.#transport!.admin)
+    return this.#matched
+  }
+
+  /** As the leader: plans anew when topics came, went or grew. @throws TopicError, TopologyError when the topology cannot work with them */
+  async replan(count: (topic: string) => number): Promise<void> {
+    const { counts, built } = this.prepared
+    const matched = new Set(this.#matched)
+    const gone = new Set(patternSources(built).flatMap(({ topics }) => topics.filter((topic) => !matched.has(topic))))
+    const now = new Map<string, number>()
+    for (const topic of new Set([...counts.keys(), ...matched])) {
+      // Partitions do not get fewer: an answer without some is a passing one.
+      const partitions = Math.max(counts.get(topic) ?? 0, count(topic))
+      if (partitions > 0 && !gone.has(topic)) now.set(topic, partitions)
+    }
+    if (sameCounts(counts, now)) return
+    const plan = await replan(this.#built, now, this.#transport!.admin, this.settings.replicationFactor)
+    this.prepared = { ...this.prepared, ...plan }
+  }
+
+  /** As a member: takes over what the leader has planned with. */
+  adopt(counts: ReadonlyMap<string, number>): void {
+    if (!sameCounts(this.prepared.counts, counts)) this.prepared = { ...this.prepared, ...planOf(this.#built, counts) }
   }
 
   /** Leaves the group and closes everything this session opened. Never rejects; each step is bounded or logged. */
@@ -244,6 +290,10 @@ export class Session {
     return { error: this.#options.remember(error), decision }
   }
 }
+
+/** A topic without partitions counts as none. */
+const sameCounts = (a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean =>
+  [...a.keys(), ...b.keys()].every((topic) => (a.get(topic) ?? 0) === (b.get(topic) ?? 0))
 
 function ownTransport({ kafka, id, clock, random }: Settings): Transport {
   return createTransport(kafkajsWire({ clientId: id, clock, ...kafka! }), { clock, random })

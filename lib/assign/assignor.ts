@@ -66,17 +66,25 @@ function take(placed: Map<string, number>, left: number[], task: AssignTask, mem
   left[member]!--
 }
 
-/** Task → index of the member that runs it: the one that owns all of its sources, in the highest generation; two equal claims are none. */
+/**
+ * Task → index of the member that runs it: the one that owns most of its sources (all of them, unless some were found since), in the highest
+ * generation; two equal claims are none.
+ */
 function owner(members: readonly AssignMember[], tasks: readonly AssignTask[]): Map<string, number> {
   const sets = members.map((m) => new Set(m.owned.map((tp) => tpKey(tp.topic, tp.partition))))
   const owners = new Map<string, number>()
   for (const task of tasks) {
     let best = -1
+    let most = 0
     let tied = false
     for (const [m, set] of sets.entries()) {
-      if (set.size === 0 || !task.sources.every((tp) => set.has(tpKey(tp.topic, tp.partition)))) continue
-      const difference = best < 0 ? 1 : members[m]!.generation - members[best]!.generation
-      if (difference > 0) best = m
+      const owned = set.size === 0 ? 0 : task.sources.filter((tp) => set.has(tpKey(tp.topic, tp.partition))).length
+      if (owned === 0) continue
+      const difference = owned - most || members[m]!.generation - members[best]!.generation
+      if (difference > 0) {
+        best = m
+        most = owned
+      }
       tied = difference === 0 || (tied && difference < 0)
     }
     if (best >= 0 && !tied) owners.set(task.id, best)

@@ -16,6 +16,8 @@ export interface AssignmentData {
   readonly active: readonly string[]
   /** Nothing assigns standbys yet; members that do not know them ignore them. */
   readonly standby: readonly string[]
+  /** Partition counts of the topics that are read, as the leader has planned: members come to the same tasks. Undefined of an older leader. */
+  readonly counts?: ReadonlyMap<string, number> | undefined
 }
 
 export function encodeSubscription(data: Omit<SubscriptionData, 'version'>): Buffer {
@@ -37,13 +39,21 @@ export function decodeSubscription(bytes: Buffer, memberId: string): Subscriptio
 }
 
 export function encodeAssignment(data: Omit<AssignmentData, 'version'>): Buffer {
-  return Buffer.from(JSON.stringify({ v: USER_DATA_VERSION, a: data.active, s: data.standby }))
+  return Buffer.from(
+    JSON.stringify({ v: USER_DATA_VERSION, a: data.active, s: data.standby, t: data.counts && [...data.counts] })
+  )
 }
 
 /** Never throws, as `decodeSubscription`. */
 export function decodeAssignment(bytes: Buffer): AssignmentData {
   const raw = parse(bytes)
-  return { version: typeof raw.v === 'number' ? raw.v : 0, active: strings(raw.a), standby: strings(raw.s) }
+  const version = typeof raw.v === 'number' ? raw.v : 0
+  return {
+    version,
+    active: strings(raw.a),
+    standby: strings(raw.s),
+    ...(Array.isArray(raw.t) && { counts: countsOf(raw.t) })
+  }
 }
 
 function parse(bytes: Buffer): Record<string, unknown> {
@@ -54,6 +64,13 @@ function parse(bytes: Buffer): Record<string, unknown> {
     return {}
   }
 }
+
+const countsOf = (entries: readonly unknown[]): Map<string, number> =>
+  new Map(
+    entries.filter(
+      (e): e is [string, number] => Array.isArray(e) && typeof e[0] === 'string' && typeof e[1] === 'number'
+    )
+  )
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -7,11 +7,12 @@ import type { Rule } from '../supervise/rules.ts'
 import type { Buildable, BuiltTopology } from '../topology/built.ts'
 import { Topology } from '../topology/graph.ts'
 import { callSite, deriveName } from '../topology/names.ts'
+import { patternLabel } from '../topology/patterns.ts'
 import { GlobalTable } from './globalTable.ts'
 import type { Part } from './part.ts'
 import { Stream } from './stream.ts'
 import { addTable, type LivingTableOptions, type Table } from './table.ts'
-import type { Topic } from './topic.ts'
+import type { Topic, TopicPattern } from './topic.ts'
 
 /**
  * Collects streams and tables; give it to `createRuntime` or to `drive`.
@@ -22,14 +23,14 @@ import type { Topic } from './topic.ts'
 export class TopologyBuilder implements Buildable {
   /** The graph below, for nodes of your own. */
   readonly graph = new Topology()
-  readonly #topics = new Map<string, Topic<unknown, unknown>>()
+  readonly #topics = new Map<string, { readonly topic: Read; readonly node: string }>()
 
   /**
-   * The records of a topic. The same topic used again is the same source.
+   * The records of a topic, or of every topic that matches a pattern: those that are made later are found within `metadataInterval`. The same topic used again is the same source.
    * @throws TopologyError ERR_TOPOLOGY_SOURCE when the topic is already read with other serdes or options
    * @example t.stream(flights).filter(({ value }) => value.delay > 15).to('late-flights')
    */
-  stream<K, V>(topic: Topic<K, V>): Stream<K, V> {
+  stream<K, V>(topic: Topic<K, V> | TopicPattern<K, V>): Stream<K, V> {
     return new Stream(this.#source(topic))
   }
 
@@ -39,6 +40,7 @@ export class TopologyBuilder implements Buildable {
    * @example t.stream(flights).join(t.table(airports), (flight, airport) => ({ ...flight, airport: airport.name }))
    */
   table<K, V>(topic: Topic<K, V>, options: LivingTableOptions = {}): Table<NonNullable<K>, NonNullable<V>> {
+    refusePattern('A table', topic)
     return addTable(this.#source(topic), 'table', options, (store, key) => new TableSourceOperator(store, key))
   }
 
@@ -57,6 +59,7 @@ export class TopologyBuilder implements Buildable {
     topic: Topic<K, V>,
     options: { readonly name?: N } = {}
   ): GlobalTable<NonNullable<K>, NonNullable<V>, N> {
+    refusePattern('A global table', topic)
     type Row = StoreSpec<NonNullable<K>, NonNullable<V>>
     const { key, value } = topic as unknown as Pick<Row, 'key' | 'value'>
     const name = options.name ?? deriveName(topic.name, 'global', (n) => this.graph.hasName(n))
@@ -74,34 +77,55 @@ export class TopologyBuilder implements Buildable {
     return this.graph.describe(applicationId)
   }
 
-  #source<K, V>(topic: Topic<K, V>): Part<K, V> {
-    const { name, key, value, timestamp, offsetReset } = topic
-    const node = `${name}-source` // so that a table may have its topic's name
-    const known = this.#topics.get(name)
+  #source<K, V>(topic: Topic<K, V> | TopicPattern<K, V>): Part<K, V> {
+    const { key, value, timestamp, offsetReset } = topic
+    const pattern = 'pattern' in topic ? topic.pattern : undefined
+    const label = 'pattern' in topic ? patternLabel(topic.pattern) : topic.name
+    const anchor = 'pattern' in topic ? `${wordsOf(topic.pattern)}-pattern` : topic.name
+    const known = this.#topics.get(label)
+    // '-source' so that a table may have its topic's name
+    const free = (): string =>
+      pattern ? deriveName(anchor, 'source', (n) => this.graph.hasName(n)) : `${anchor}-source`
+    const node = known?.node ?? free()
     if (!known) {
       this.graph.addSource({
         name: node,
-        topics: [name],
+        topics: [label],
         key,
         value,
+        ...(pattern ? { pattern } : {}),
         ...(timestamp ? { timestamp } : {}),
         ...(offsetReset ? { offsetReset } : {})
       })
-      this.#topics.set(name, topic as unknown as Topic<unknown, unknown>)
+      this.#topics.set(label, { topic: topic as unknown as Read, node })
     } else if (
-      known.key !== key ||
-      known.value !== value ||
-      known.timestamp !== timestamp ||
-      known.offsetReset !== offsetReset
+      known.topic.key !== key ||
+      known.topic.value !== value ||
+      known.topic.timestamp !== timestamp ||
+      known.topic.offsetReset !== offsetReset
     ) {
       throw new TopologyError(
-        `Topic "${name}" is read twice, with different serdes or options: at ${this.graph.placeOf(node)} and at ${callSite()}. ` +
+        `Topic "${label}" is read twice, with different serdes or options: at ${this.graph.placeOf(node)} and at ${callSite()}. ` +
           `Make one topic(…) value and use it in both places.`,
-        { code: 'ERR_TOPOLOGY_SOURCE', details: { topic: name } }
+        { code: 'ERR_TOPOLOGY_SOURCE', details: { topic: label } }
       )
     }
-    return { graph: this.graph, node, anchor: name, key, value, rekeyed: false }
+    return { graph: this.graph, node, anchor, key, value, rekeyed: false }
   }
+}
+
+type Read = Pick<Topic<unknown, unknown>, 'key' | 'value' | 'timestamp' | 'offsetReset'>
+
+/** What of a pattern can be part of a name. */
+const wordsOf = ({ source }: RegExp): string => source.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'topic'
+
+/** Types refuse it; JavaScript does not. */
+function refusePattern(what: string, topic: object): void {
+  if (!('pattern' in topic)) return
+  throw new TopologyError(
+    `${what} (${callSite()}) cannot be made of ${topic.pattern}: rows of a key would come from several topics. Read it as a stream: stream(…).toTable().`,
+    { code: 'ERR_TOPOLOGY_SOURCE' }
+  )
 }
 
 /**

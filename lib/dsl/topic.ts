@@ -35,16 +35,31 @@ export interface Topic<K, V> {
   readonly offsetReset?: 'earliest' | 'latest' | 'none'
 }
 
+/** Every topic whose name matches: source of streams only. Made by `topic(/…/, …)`. */
+export interface TopicPattern<K, V> extends Omit<Topic<K, V>, 'name'> {
+  readonly pattern: RegExp
+}
+
 /**
  * A topic: source of streams and tables, and target of `to`. Its types are what the serdes say; a null that arrives where the type has
  * none is handled by the null rules of each operator (docs/semantics.md), but your own functions may meet it: declare it with nullable().
  * @example
  * const flights = topic('flights', { key: string(), value: json<Flight>(), timestamp: (r) => Date.parse(r.value.date) })
  * const orders = topic('orders', json<Order>()) // keys are strings
+ * @example
+ * // Every topic whose whole name matches, also those that are made later
+ * const perShop = topic(/orders-[a-z]+/, json<Order>())
+ * t.stream(perShop).to('all-orders')
  */
+export function topic<V>(pattern: RegExp, value: Serde<V>): TopicPattern<string, V>
+export function topic<K = string, V = unknown>(pattern: RegExp, parts: TopicParts<K, V>): TopicPattern<K, V>
 export function topic<V>(name: string, value: Serde<V>): Topic<string, V>
 export function topic<K = string, V = unknown>(name: string, parts: TopicParts<K, V>): Topic<K, V>
-export function topic<K, V>(name: string, parts: Serde<V> | TopicParts<K, V>): Topic<K, V> {
-  if ('encode' in parts) return { name, key: string() as unknown as Serde<K>, value: parts }
-  return { name, ...parts, key: parts.key ?? (string() as unknown as Serde<K>) }
+export function topic<K, V>(
+  which: string | RegExp,
+  parts: Serde<V> | TopicParts<K, V>
+): Topic<K, V> | TopicPattern<K, V> {
+  const keyed = 'encode' in parts ? { value: parts } : parts
+  const whole = { ...keyed, key: ('key' in keyed && keyed.key) || (string() as unknown as Serde<K>) }
+  return typeof which === 'string' ? { name: which, ...whole } : { pattern: which, ...whole }
 }

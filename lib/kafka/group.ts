@@ -14,11 +14,6 @@ import { Code, faultOf, kafkaError } from './protocol/errors.ts'
 import { decodeAssignment, encodeSubscription, type MemberAssignment } from './protocol/subscription.ts'
 import type { Lane } from './wire.ts'
 
-export interface MembershipOptions extends GroupOptions {
-  /** How often the leader looks for added partitions, in ms. Default 300 000. */
-  metadataMs?: number
-}
-
 const PROTOCOL = 'millrace'
 const METADATA_MS = 300_000
 const COMMIT_MS = 30_000
@@ -41,14 +36,14 @@ let instances = 0
  * Resolves when the coordinator is found, before the first join.
  * @throws UnreachableError, or TransportError, when no coordinator can be found
  */
-export async function createGroup(cluster: Cluster, options: MembershipOptions, handler: GroupHandler): Promise<Group> {
+export async function createGroup(cluster: Cluster, options: GroupOptions, handler: GroupHandler): Promise<Group> {
   await cluster.coordinator('group', options.groupId)
   return new Membership(cluster, options, handler)
 }
 
 class Membership implements Group {
   readonly #cluster: Cluster
-  readonly #options: MembershipOptions
+  readonly #options: GroupOptions
   readonly #handler: GroupHandler
   readonly #lane: Lane
   readonly #heartbeats: Heartbeats
@@ -67,7 +62,7 @@ class Membership implements Group {
   #news: News | undefined
   #poke: (() => void) | undefined // wakes `#stay`
 
-  constructor(cluster: Cluster, options: MembershipOptions, handler: GroupHandler) {
+  constructor(cluster: Cluster, options: GroupOptions, handler: GroupHandler) {
     this.#cluster = cluster
     this.#options = options
     this.#handler = handler
@@ -166,7 +161,7 @@ class Membership implements Group {
     for (let failures = 0; !this.#stopping; failures++) {
       this.#rejoin = false // what is read here is what the others will know
       const metadata = encodeSubscription({
-        topics,
+        topics: [...(typeof topics === 'function' ? topics() : topics)],
         userData: this.#handler.userData(),
         owned: this.#owned,
         generation: this.#generation

@@ -25,7 +25,8 @@ export class GroupLeader {
       const { topics, owned, generation, userData } = decodeSubscription(metadata)
       return { memberId, instanceId: instanceId ?? undefined, topics, owned: [...owned], generation, userData }
     })
-    this.#counts = await this.#read([...new Set(claims.flatMap((member) => member.topics))])
+    const found = (await this.#handler.discover?.()) ?? []
+    this.#counts = await this.#read([...new Set([...claims.flatMap((member) => member.topics), ...found])])
     const counts = this.#counts
     const plan = await this.#handler.assign(credible(claims), (topic) => counts.get(topic) ?? 0)
     return withhold(claims, plan).map((a) => ({ memberId: a.memberId, assignment: encodeAssignment(a) }))
@@ -34,13 +35,13 @@ export class GroupLeader {
   /** Looks every `everyMs` whether partitions were added, or topics made, until `stop`; then tells once. */
   watch(everyMs: number, changed: () => void): void {
     this.stop()
-    if (this.#counts.size === 0) return
+    if (this.#counts.size === 0 && !this.#handler.discover) return
     const { clock } = this.#cluster
     const timer = clock.setTimeout(async () => {
       // A broker that does not answer now is asked again at the next look.
-      const now = await this.#read([...this.#counts.keys()]).catch(() => this.#counts)
+      const now = await this.#look().catch(() => this.#counts)
       if (this.#timer !== timer) return
-      for (const [topic, count] of this.#counts) if (now.get(topic) !== count) return changed()
+      for (const [topic, count] of now) if (this.#counts.get(topic) !== count) return changed()
       this.watch(everyMs, changed)
     }, everyMs)
     this.#timer = timer
@@ -55,6 +56,11 @@ export class GroupLeader {
   resign(): void {
     this.stop()
     this.#counts.clear()
+  }
+
+  async #look(): Promise<Map<string, number>> {
+    const found = (await this.#handler.discover?.()) ?? []
+    return this.#read([...new Set([...this.#counts.keys(), ...found])])
   }
 
   async #read(topics: string[]): Promise<Map<string, number>> {

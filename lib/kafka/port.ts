@@ -75,6 +75,8 @@ export interface GroupHandler {
   userData(): Buffer
   /** Runs on the leader. The group itself withholds a partition that another live member still owns (KIP-429). */
   assign(members: Member[], partitionCount: (topic: string) => number): Assignment[] | Promise<Assignment[]>
+  /** Topics that are to be read beside those that members name; the leader asks at each of its looks at the topics. */
+  discover?(): Promise<readonly string[]>
   /** Before the join: commit what is ready, then hold commits. Processing goes on. */
   onRebalance(): Promise<void>
   /** Awaited, bounded by a deadline; heartbeats go on. */
@@ -89,7 +91,8 @@ export interface GroupHandler {
 
 export interface GroupOptions {
   groupId: string
-  topics: string[]
+  /** Read at each join, when it is a function. */
+  topics: readonly string[] | (() => readonly string[])
   instanceId?: string | undefined
   /** Default 45 000. */
   sessionMs: number
@@ -99,6 +102,8 @@ export interface GroupOptions {
   heartbeatMs: number
   /** One name for all members of a group. Default 'millrace'. */
   protocol?: string
+  /** How often the leader looks for topics and partitions that were added, in ms. Default 300 000. */
+  metadataMs?: number
 }
 
 export interface Group {

@@ -54,6 +54,8 @@ export interface MillraceOptions {
   rebalanceTimeout?: Duration
   /** Default 3 s; at most a third of sessionTimeout. */
   heartbeatInterval?: Duration
+  /** How often the leader of the group looks for topics that match a pattern, and for partitions that were added. Default 5 min. */
+  metadataInterval?: Duration
   /** Static membership: a restart within sessionTimeout moves no task. Unique per process. */
   instanceId?: string
   /** What keeps the state. Default 'rocksdb-native'. */
@@ -106,6 +108,7 @@ export interface Settings {
   readonly sessionMs: number
   readonly rebalanceMs: number
   readonly heartbeatMs: number
+  readonly metadataMs: number
   readonly instanceId: string | undefined
   readonly store: Binding
   readonly replicationFactor: number
@@ -141,6 +144,7 @@ const TOP = [
   'sessionTimeout',
   'rebalanceTimeout',
   'heartbeatInterval',
+  'metadataInterval',
   'instanceId',
   'store',
   'replicationFactor',
@@ -188,6 +192,7 @@ export function parseOptions(options: MillraceOptions): Settings {
     sessionMs: read('sessionTimeout', positiveDuration, 45_000),
     rebalanceMs,
     heartbeatMs: read('heartbeatInterval', positiveDuration, 3_000),
+    metadataMs: read('metadataInterval', positiveDuration, 300_000),
     instanceId: read<string | undefined>('instanceId', identifier, undefined),
     store: read('store', oneOf<Binding>('rocksdb-native', 'rocksdb', 'memory'), 'rocksdb-native'),
     replicationFactor: read('replicationFactor', replication, -1),

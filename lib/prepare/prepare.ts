@@ -1,6 +1,6 @@
 /** From a topology to tasks: checks the topics it reads and writes, creates internal ones, and says what each task reads. */
 import { nearest, TopicError } from '../errors.ts'
-import type { Admin, Transport } from '../kafka/port.ts'
+import type { Admin, TopicSpec, Transport } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
 import { deadLetterTopics } from '../supervise/rules.ts'
 import type { TaskPlan } from '../task/port.ts'
@@ -8,17 +8,14 @@ import type { Clock } from '../time.ts'
 import type { BuiltTopology } from '../topology/built.ts'
 import { shapesTopic } from '../topology/names.ts'
 import { resolvePartitions } from '../topology/partitions.ts'
+import { bindPatterns, patternLabel, patternSources } from '../topology/patterns.ts'
 import { checkShapes, type TopologyChange } from './shapes.ts'
 
-export interface PreparedTopology {
-  readonly built: BuiltTopology
-  readonly plans: readonly TaskPlan[]
-  /** Topics the group subscribes to. */
-  readonly sourceTopics: readonly string[]
+export interface PreparedTopology extends TopicPlan {
   /** Topics whose records are deleted once they are committed. */
   readonly repartitionTopics: readonly string[]
-  /** Of every topic the topology reads, keeps or writes by a fixed name. */
-  readonly partitionCount: (topic: string) => number
+  /** Partition counts as they were at the start, of topics that are written too. */
+  readonly otherCounts: ReadonlyMap<string, number>
   /** What works but will bite: for the log. */
   readonly warnings: readonly string[]
 }
@@ -42,42 +39,112 @@ export interface PrepareOptions {
 export async function prepare(options: PrepareOptions): Promise<PreparedTopology> {
   const { built, transport, replicationFactor, topologyChange = 'refuse', clock } = options
   const { admin } = transport
-  const internal = new Set([
-    ...built.internalTopics.repartition.map((t) => t.topic),
-    ...built.internalTopics.changelogs.map((t) => t.topic)
-  ])
+  const matched = await matchedTopics(built, admin)
+  const internal = internalNames(built)
   const record = shapesTopic(built.applicationId)
-  const sourceTopics = [...new Set(built.subtopologies.flatMap((sub) => sub.sourceTopics))]
+  const sourceTopics = sourcesOf(bindPatterns(built, matched))
   const deadLetters = [...sinksOfRules(built), ...(options.deadLetters ?? [])]
   const sinkTopics = [...new Set([...sinksOf(built), ...deadLetters])].filter((topic) => !internal.has(topic))
   const globalTopics = built.globals.map(({ topic }) => topic)
   const wanted = [...new Set([...sourceTopics, ...globalTopics, ...sinkTopics, ...internal, record])]
   const counts = await admin.partitions(wanted)
-  const read = [...new Set([...sourceTopics, ...globalTopics])]
+  const read = [...new Set([...sourceTopics.filter((topic) => !matched.includes(topic)), ...globalTopics])]
   const missing = [...new Set([...read, ...sinkTopics])].filter((topic) => !internal.has(topic) && !counts.has(topic))
   if (missing.length > 0) throw missingTopics(missing, read, deadLetters, await admin.topics(), internal)
 
-  const resolved = resolvePartitions(built, counts)
-  const shapes = await checkShapes(built, transport, counts.has(record), topologyChange, clock)
-  await admin.create(
-    [...resolved.internal, ...shapes.topics]
-      .filter((spec) => !counts.has(spec.topic))
-      .map((spec) => ({ ...spec, replication: replicationFactor }))
+  // What is only written must not be taken for a source, should it match a pattern and have come in this moment.
+  const plan = planOf(
+    built,
+    new Map([...counts].filter(([topic]) => sourceTopics.includes(topic) || internal.has(topic)))
   )
+  const shapes = await checkShapes(built, transport, counts.has(record), topologyChange, clock)
+  await create(admin, [...plan.internal, ...shapes.topics], counts, replicationFactor)
   await shapes.record()
   return {
-    built,
-    plans: plansOf(
-      built,
-      (id) => resolved.tasks(id),
-      (topic) => resolved.partitions(topic)
-    ),
-    sourceTopics,
+    ...plan,
     repartitionTopics: built.internalTopics.repartition.map((t) => t.topic),
-    partitionCount: (topic) => resolved.partitions(topic) || (counts.get(topic) ?? 0),
-    warnings: [...built.warnings, ...shapes.warnings, ...(await retentionWarnings(admin, built, sinkTopics, counts))]
+    otherCounts: counts,
+    warnings: [
+      ...built.warnings,
+      ...shapes.warnings,
+      ...patternSources(plan.built)
+        .filter(({ topics }) => topics.length === 0)
+        .map(
+          ({ name, pattern }) =>
+            `No topic matches ${patternLabel(pattern!)} of source "${name}" yet: it is read as soon as there is one.`
+        ),
+      ...(await retentionWarnings(admin, built, sinkTopics, counts))
+    ]
   }
 }
+
+/** What follows from the partition counts of the topics that are read. Every process of the group comes to the same. */
+export interface TopicPlan {
+  /** With the topics that its patterns match. */
+  readonly built: BuiltTopology
+  readonly plans: readonly TaskPlan[]
+  /** Topics the group subscribes to. */
+  readonly sourceTopics: readonly string[]
+  /** Their partition counts. */
+  readonly counts: ReadonlyMap<string, number>
+  /** Internal topics that must exist. */
+  readonly internal: readonly TopicSpec[]
+  /** Of the topics it reads and keeps; 0 for others. */
+  readonly partitions: (topic: string) => number
+}
+
+/**
+ * @param built with its patterns
+ * @param counts of the topics that are there, internal ones included
+ * @throws as `resolvePartitions` and `bindPatterns`
+ */
+export function planOf(built: BuiltTopology, counts: ReadonlyMap<string, number>): TopicPlan {
+  const bound = bindPatterns(built, counts.keys())
+  const { tasks, partitions, internal } = resolvePartitions(bound, counts)
+  const sourceTopics = sourcesOf(bound)
+  return {
+    built: bound,
+    plans: plansOf(bound, tasks, partitions),
+    sourceTopics,
+    counts: new Map(sourceTopics.map((topic) => [topic, partitions(topic)])),
+    internal,
+    partitions
+  }
+}
+
+/** The plan for topics that came, went or grew since; its internal topics are made. @param counts of the topics to be read */
+export async function replan(
+  built: BuiltTopology,
+  counts: ReadonlyMap<string, number>,
+  admin: Admin,
+  replicationFactor: number
+): Promise<TopicPlan> {
+  const all = new Map([...counts, ...(await admin.partitions([...internalNames(built)]))])
+  const plan = planOf(built, all)
+  await create(admin, plan.internal, all, replicationFactor)
+  return plan
+}
+
+/** Topics that its patterns match now; none, without a question, where it has no pattern. */
+export async function matchedTopics(built: BuiltTopology, admin: Pick<Admin, 'topics'>): Promise<string[]> {
+  if (patternSources(built).length === 0) return []
+  return patternSources(bindPatterns(built, await admin.topics())).flatMap(({ topics }) => topics)
+}
+
+const sourcesOf = (built: BuiltTopology): string[] => [
+  ...new Set(built.subtopologies.flatMap((sub) => sub.sourceTopics))
+]
+
+const internalNames = ({ internalTopics: { repartition, changelogs } }: BuiltTopology): Set<string> =>
+  new Set([...repartition, ...changelogs].map(({ topic }) => topic))
+
+const create = (
+  admin: Admin,
+  specs: readonly TopicSpec[],
+  existing: ReadonlyMap<string, number>,
+  replication: number
+): Promise<void> =>
+  admin.create(specs.filter((spec) => !existing.has(spec.topic)).map((spec) => ({ ...spec, replication })))
 
 /** One task per partition; a topic with fewer partitions than its sub-topology has tasks is read by the first of them only. */
 export function plansOf(

@@ -22,6 +22,7 @@ import { type InstanceEnv, TopologyInstance } from '../topology/instance.ts'
 import type { RecordContext, SinkNode, SourceNode, SubTopology } from '../topology/node.ts'
 import { Origin } from '../topology/origin.ts'
 import { type ResolvedPartitions, resolvePartitions } from '../topology/partitions.ts'
+import { matcher } from '../topology/patterns.ts'
 
 export interface DriveOptions {
   /** Wall clock at the start, ms. Default 0. */
@@ -87,7 +88,8 @@ export async function drive(topology: Buildable, options: DriveOptions = {}): Pr
     specs: built.globals.map(({ store }) => store),
     cache: cacheBudget(Number.POSITIVE_INFINITY)
   })
-  const driver = new Driver(built, clock, resolved, globals)
+  const partitions = (topic: string): number => resolved.partitions(topic) || (options.partitions?.[topic] ?? 1)
+  const driver = new Driver(built, clock, { ...resolved, partitions }, globals)
   for (const { sub, partition } of tasksOf(built, resolved)) {
     const taskId = `${sub.id}_${partition}`
     const specs = sub.stores.map((spec): StoreSpec => ({ ...spec, caching: spec.caching && options.cache !== false }))
@@ -107,8 +109,16 @@ export async function drive(topology: Buildable, options: DriveOptions = {}): Pr
 
 function sourceCounts(built: BuiltTopology, asked: Readonly<Record<string, number>>): Map<string, number> {
   const internal = new Set(built.internalTopics.repartition.map((r) => r.topic))
-  const topics = built.subtopologies.flatMap((sub) => sub.sourceTopics).filter((topic) => !internal.has(topic))
-  return new Map(topics.map((topic) => [topic, asked[topic] ?? 1]))
+  const counts = new Map<string, number>()
+  for (const node of built.subtopologies.flatMap((sub) => sub.nodes)) {
+    if (node.kind !== 'source') continue
+    const wanted = node.pattern ? Object.keys(asked).filter(matcher(node.pattern)) : node.topics
+    for (const topic of node.topics) {
+      const own = node.pattern ? Math.max(1, ...wanted.map((name) => asked[name]!)) : (asked[topic] ?? 1)
+      if (!internal.has(topic)) counts.set(topic, own)
+    }
+  }
+  return counts
 }
 
 const tasksOf = (built: BuiltTopology, resolved: ResolvedPartitions): { sub: SubTopology; partition: number }[] =>
@@ -228,9 +238,13 @@ export class Driver {
   }
 
   /** @internal */
+  isInternal(topic: string): boolean {
+    return this.#built.internalTopics.repartition.some((r) => r.topic === topic)
+  }
+
+  /** @internal */
   wrote(raw: Raw): void {
-    const internal = this.#built.internalTopics.repartition.some((r) => r.topic === raw.topic)
-    if (!internal) this.#out.push(raw)
+    if (!this.isInternal(raw.topic)) this.#out.push(raw)
     const isGlobal = this.#built.globals.some(({ topic }) => topic === raw.topic)
     if (isGlobal || this.tasks.some((task) => task.reads(raw.topic))) this.#inside.push(raw)
   }
@@ -321,7 +335,11 @@ class DrivenTask implements InstanceEnv {
   }
 
   reads(topic: string): boolean {
-    return this.#sub.sourceTopics.includes(topic)
+    if (this.#sub.sourceTopics.includes(topic)) return true
+    const internal = this.#driver.isInternal(topic)
+    return this.#sub.nodes.some(
+      (node) => node.kind === 'source' && node.pattern && !internal && matcher(node.pattern)(topic)
+    )
   }
 
   async process(raw: Omit<Raw, 'sink'>, offset: number): Promise<void> {

@@ -8,6 +8,7 @@ import type { Buildable, BuiltTopology, ChangelogTopic, GlobalTopic, Repartition
 import { describeTopology } from './describe.ts'
 import { callSite, checkName, repartitionTopic, shapesTopic } from './names.ts'
 import type { Node, ProcessorNode, SinkNode, SourceNode, SubTopology } from './node.ts'
+import { isPatternLabel, matcher, patternLabel } from './patterns.ts'
 import { connectedParts } from './subtopologies.ts'
 
 export type { Buildable, BuiltTopology, ChangelogTopic, GlobalTopic, RepartitionTopic } from './built.ts'
@@ -53,7 +54,7 @@ export class Topology implements Buildable {
   /** @throws TopologyError when the name or a topic is taken. */
   addSource(source: Omit<SourceNode, 'kind'>): void {
     for (const topic of source.topics) {
-      checkName('topic', topic, callSite())
+      if (!source.pattern) checkName('topic', topic, callSite())
       const other = this.#topics.get(topic)
       if (other !== undefined) {
         throw new TopologyError(
@@ -63,6 +64,7 @@ export class Topology implements Buildable {
         )
       }
     }
+    this.#refuseMatch(source)
     this.#add({ ...source, kind: 'source' })
     for (const topic of source.topics) this.#topics.set(topic, source.name)
   }
@@ -262,6 +264,7 @@ export class Topology implements Buildable {
       if (seen.has(topic)) throw duplicate('topic', topic, seen.get(topic)!, 'internal topic')
       seen.set(topic, 'internal topic')
     }
+    this.#refusePatterns(applicationId)
     const built: BuiltTopology = {
       applicationId,
       subtopologies,
@@ -284,6 +287,33 @@ export class Topology implements Buildable {
   /** The topology for people. */
   describe(applicationId = 'app'): string {
     return this.build(applicationId).describe()
+  }
+
+  /** A topic has one source: it must not be read by its name and by a pattern. */
+  #refuseMatch(source: Omit<SourceNode, 'kind'>): void {
+    for (const { it, place } of this.#nodes.values()) {
+      if (it.kind !== 'source') continue
+      const [by, named] = source.pattern ? [source, it] : [it, source]
+      if (!by.pattern || named.pattern) continue
+      const topic = named.topics.find(matcher(by.pattern))
+      if (topic === undefined) continue
+      throw new TopologyError(
+        `Topic "${topic}" is read by its name and by the pattern ${patternLabel(by.pattern)}: at ${place} and at ${callSite()}. A topic has one source: make the pattern narrower.`,
+        { code: 'ERR_TOPOLOGY_SOURCE', details: { topic } }
+      )
+    }
+  }
+
+  /** How many partitions a pattern's topics have is not known, and may change: they cannot be joined by the partitions of their keys. */
+  #refusePatterns(applicationId: string): void {
+    for (const { node, members } of this.#copartitioned) {
+      const pattern = members.flatMap((m) => this.#sourceTopics(m, applicationId)).find(isPatternLabel)
+      if (pattern === undefined) continue
+      throw new TopologyError(
+        `"${node}" joins what is read from ${pattern}: topics that are found by a pattern need not have equal partition counts. Put repartition() in front of the join.`,
+        { code: 'ERR_TOPOLOGY_SOURCE', details: { node, pattern } }
+      )
+    }
   }
 
   #sub(id: number, nodes: readonly Node[], applicationId: string, used: Set<string>): SubTopology {

@@ -18,6 +18,7 @@ import type {
   SourceNode,
   SubTopology
 } from './node.ts'
+import { matcher } from './patterns.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: typed at the operators
 type AnyRecord = StreamRecord<any, any>
@@ -371,7 +372,7 @@ export class TopologyInstance {
 
   /** @throws TopologyError when the sub-topology does not read that topic. */
   source(topic: string): SourceInstance {
-    const source = this.#sources.get(topic)
+    const source = this.#sources.get(topic) ?? this.#byPattern(topic)
     if (source) return source
     throw new TopologyError(`No source reads the topic "${topic}". Sources: ${[...this.#sources.keys()].join(', ')}.`)
   }
@@ -382,6 +383,12 @@ export class TopologyInstance {
   /** From here on every hop is measured, until it is called with undefined. */
   measure(meter: Meter | undefined): void {
     for (const context of this.#contexts) context.measure(meter)
+  }
+
+  #byPattern(topic: string): CompiledSource | undefined {
+    for (const source of this.#sources.values()) {
+      if (source.node.pattern && matcher(source.node.pattern)(topic)) return source
+    }
   }
 
   /** Some operator's work on records it took goes on. */

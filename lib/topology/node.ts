@@ -12,6 +12,8 @@ export interface SourceNode {
   readonly kind: 'source'
   readonly name: string
   readonly topics: readonly string[]
+  /** It reads all topics that match; `topics` has the pattern's label until they are known. */
+  readonly pattern?: RegExp
   // biome-ignore lint/suspicious/noExplicitAny: the typed builders above guarantee that the parts fit
   readonly key: Serde<any>
   // biome-ignore lint/suspicious/noExplicitAny: as above

@@ -5,7 +5,7 @@ import type { TopicSpec } from '../kafka/port.ts'
 import type { BuiltTopology, RepartitionTopic } from './built.ts'
 
 export interface ResolvedPartitions {
-  /** Tasks of a sub-topology: the highest count of its source topics. */
+  /** Tasks of a sub-topology: the highest count of its source topics; 0 while no topic matches its patterns. */
   tasks(subtopology: number): number
   /** Partitions of any topic the topology reads or keeps. */
   partitions(topic: string): number
@@ -22,15 +22,16 @@ export function resolvePartitions(built: BuiltTopology, counts: ReadonlyMap<stri
   const repartitions = new Map(built.internalTopics.repartition.map((r) => [r.topic, r]))
   const known = externalCounts(built, counts, repartitions)
   for (const { topic, partitions } of repartitions.values()) if (partitions !== undefined) known.set(topic, partitions)
+  adoptExisting(built, repartitions, known, counts)
   settle(built, repartitions, known)
   checkCopartitions(built, repartitions, known)
-  const tasks = built.subtopologies.map((sub) => Math.max(...sub.sourceTopics.map((t) => known.get(t)!)))
+  const tasks = built.subtopologies.map((sub) => Math.max(0, ...sub.sourceTopics.map((t) => known.get(t)!)))
   const internal: TopicSpec[] = [
     ...[...repartitions.keys()].map((topic) => repartitionSpec(topic, known.get(topic)!)),
     ...built.internalTopics.changelogs.map(({ store, subtopology }) =>
       changelogSpec(built.applicationId, store, tasks[subtopology]!)
     )
-  ]
+  ].filter(({ partitions }) => partitions > 0) // nothing matches a pattern yet
   for (const { topic, partitions } of internal) {
     known.set(topic, partitions)
     const existing = counts.get(topic)
@@ -82,6 +83,20 @@ function externalCounts(
   return known
 }
 
+/** A repartition topic that follows from no other topic keeps the count it has: what flows into it may come from any number of partitions. */
+function adoptExisting(
+  built: BuiltTopology,
+  repartitions: ReadonlyMap<string, RepartitionTopic>,
+  known: Map<string, number>,
+  counts: ReadonlyMap<string, number>
+): void {
+  for (const topic of repartitions.keys()) {
+    const existing = counts.get(topic)
+    const free = [...connected(topic, built)].every((t) => repartitions.has(t) && !repartitions.get(t)!.partitions)
+    if (existing !== undefined && free) known.set(topic, existing)
+  }
+}
+
 /**
  * Gives every repartition topic without a count the highest of what it must fit: the group it is joined in if that has a fixed
  * member, else everything upstream. Counts depend on counts of other repartition topics, so it goes round until nothing is open.
@@ -108,7 +123,7 @@ function settle(
       // All members are ours to choose: one count, the highest that any of them would have alone.
       const upstream = group.flatMap((t) => repartitions.get(t)!.upstream)
       if (upstream.some((t) => !known.has(t) && !group.includes(t))) continue
-      const highest = Math.max(1, ...upstream.filter((t) => known.has(t)).map((t) => known.get(t)!))
+      const highest = Math.max(0, ...upstream.filter((t) => known.has(t)).map((t) => known.get(t)!))
       for (const member of group) {
         known.set(member, highest)
         open.delete(member)

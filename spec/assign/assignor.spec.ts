@@ -45,6 +45,17 @@ function expectBalanced(result: Map<string, AssignTask[]>, tasks: AssignTask[]):
 }
 
 describe('the assignor', () => {
+  it('a task that gets another source stays where it runs', () => {
+    const before = tasksOf([5])
+    const grown = before.map((task) => ({
+      ...task,
+      sources: [...task.sources, { topic: 'new', partition: Number(task.id.slice(2)) }]
+    }))
+    const ran = [before.filter((_, i) => i === 1 || i === 4), before.filter((_, i) => i !== 1 && i !== 4)]
+    const result = assign([member('m0', ran[0]), member('m1', ran[1])], grown)
+    expect([...result.values()].map(ids)).to.deep.equal(ran.map(ids))
+  })
+
   it('gives every task to exactly one member and balances within one, whatever was owned or on disk before', () => {
     fc.assert(
       fc.property(sizes, members, fc.infiniteStream(fc.nat(8)), fc.infiniteStream(fc.nat(3)), (n, count, who, gens) => {

@@ -12,6 +12,9 @@ describe('user data of the group', () => {
     expect(decodeSubscription(encodeSubscription(sent), 'm')).to.deep.equal({ version: 1, ...sent })
     const assigned = { active: ['0_1'], standby: [] }
     expect(decodeAssignment(encodeAssignment(assigned))).to.deep.equal({ version: 1, ...assigned })
+    const counts = new Map([['orders', 3]])
+    const planned = decodeAssignment(encodeAssignment({ ...assigned, counts }))
+    expect(planned).to.deep.equal({ version: 1, ...assigned, counts })
   })
 
   for (const bytes of ['', '\u0000\u0001', '[]', '7', 'null', '{"d":7,"p":3,"a":"x"}']) {

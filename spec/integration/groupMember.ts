@@ -1,8 +1,8 @@
 /** A member of a group for specs: assigns round robin, keeps what the hooks said in order, and lets a spec await it. */
 import type { TransportError } from '../../lib/errors.ts'
 import type { Cluster } from '../../lib/kafka/cluster.ts'
-import { createGroup, type MembershipOptions } from '../../lib/kafka/group.ts'
-import type { Assignment, Group, GroupHandler, GroupMeta, Member } from '../../lib/kafka/port.ts'
+import { createGroup } from '../../lib/kafka/group.ts'
+import type { Assignment, Group, GroupHandler, GroupMeta, GroupOptions, Member } from '../../lib/kafka/port.ts'
 import type { Tp } from '../../lib/record.ts'
 import { until } from '../../lib/testing/until.ts'
 
@@ -47,12 +47,7 @@ export class TestMember implements GroupHandler {
     this.#hooks = hooks
   }
 
-  async join(
-    cluster: Cluster,
-    groupId: string,
-    topics: string[],
-    options: Partial<MembershipOptions> = {}
-  ): Promise<this> {
+  async join(cluster: Cluster, groupId: string, topics: string[], options: Partial<GroupOptions> = {}): Promise<this> {
     const base = { groupId, topics, sessionMs: 6_000, rebalanceMs: 10_000, heartbeatMs: 50 }
     this.group = await createGroup(cluster, { ...base, ...options }, this)
     return this
