@@ -4,7 +4,7 @@ import type { Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import { partitionFor } from '../kafka/partitioner.ts'
 import { SILENT } from '../options/options.ts'
-import { type Headers, NO_HEADERS, RecordSet, StreamRecord } from '../record.ts'
+import { type Headers, NO_HEADERS, type StreamRecord } from '../record.ts'
 import { bytes } from '../serde/index.ts'
 import { cacheBudget } from '../store/cache/budget.ts'
 import { type GlobalState, openGlobalState } from '../store/globalState.ts'
@@ -19,10 +19,13 @@ import { Supervisor } from '../task/supervisor.ts'
 import { VirtualClock } from '../time.ts'
 import type { Buildable, BuiltTopology } from '../topology/built.ts'
 import { type InstanceEnv, TopologyInstance } from '../topology/instance.ts'
-import type { RecordContext, SinkNode, SourceNode, SubTopology } from '../topology/node.ts'
+import type { RecordContext, SinkNode, SubTopology } from '../topology/node.ts'
 import { Origin } from '../topology/origin.ts'
 import { type ResolvedPartitions, resolvePartitions } from '../topology/partitions.ts'
 import { matcher } from '../topology/patterns.ts'
+import { decoded, lazy, partitionBy, type Raw, type Received, toSet } from './driveRecords.ts'
+
+export type { Received } from './driveRecords.ts'
 
 export interface DriveOptions {
   /** Wall clock at the start, ms. Default 0. */
@@ -44,27 +47,7 @@ export interface Sent {
   readonly partition?: number
 }
 
-/** A record as it stands on a topic, decoded. */
-export interface Received<K = unknown, V = unknown> {
-  readonly topic: string
-  readonly key: K | null
-  readonly value: V | null
-  readonly timestamp: number
-  readonly headers: Headers
-}
-
 type TopicLike<K, V> = Pick<Topic<K, V>, 'name' | 'key' | 'value'>
-
-interface Raw {
-  readonly topic: string
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly timestamp: number
-  readonly headers: Headers
-  readonly sink: SinkNode
-  /** Of a topic that the topology reads; else 0. */
-  readonly partition: number
-}
 
 let runs = 0 // keeps the in-memory databases of one process apart
 
@@ -469,49 +452,3 @@ const deadLetters = (topic: string): SinkNode => ({
   key: bytes(),
   value: bytes()
 })
-
-function partitionBy(
-  sink: SinkNode,
-  record: StreamRecord<unknown, unknown>,
-  key: Buffer | null,
-  count: number
-): number {
-  if (sink.partitioner) return sink.partitioner(record, count)
-  return key === null ? 0 : partitionFor(key, 0, key.length, count)
-}
-
-/** One row that lies within a larger buffer, as in a fetch response. */
-function toSet({ key, value, timestamp }: Omit<Raw, 'sink'>, offset: number): RecordSet {
-  const set = new RecordSet(Buffer.concat([Buffer.from('  '), key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)]), 1)
-  const keyLength = key?.length ?? 0
-  set.offsets[0] = offset
-  set.timestamps[0] = timestamp
-  set.keyStart[0] = 2
-  set.keyEnd[0] = key === null ? -1 : 2 + keyLength
-  set.valueStart[0] = 2 + keyLength
-  set.valueEnd[0] = value === null ? -1 : 2 + keyLength + value.length
-  set.headersAt[0] = -1
-  set.count = 1
-  return set
-}
-
-function lazy(
-  set: RecordSet,
-  raw: Omit<Raw, 'sink'>,
-  node: SourceNode,
-  timestamp: number
-): StreamRecord<unknown, unknown> {
-  const record = StreamRecord.lazy<unknown, unknown>(set, 0, node.key, node.value, timestamp)
-  record._headers = raw.headers
-  return record
-}
-
-function decoded({ topic, key, value, timestamp, headers, sink }: Raw): Received {
-  return {
-    topic,
-    key: key === null ? null : sink.key.decode(key, 0, key.length),
-    value: value === null ? null : sink.value.decode(value, 0, value.length),
-    timestamp,
-    headers
-  }
-}

@@ -170,10 +170,10 @@ describe('a runtime on the embedded log', function () {
   })
 
   it('fails with ERR_INTERNAL_TOPIC when an internal topic has another count', async () => {
-    await createTopics(transport, { words: 2, totals: 2, 'job-by-word-repartition': 3 })
+    await createTopics(transport, { words: 2, totals: 2, 'job-counts-changelog': 3 })
     const error = await failing()
     expect(error.code).to.equal('ERR_INTERNAL_TOPIC')
-    expect(error.message).to.contain('job-by-word-repartition')
+    expect(error.message).to.contain('job-counts-changelog')
   })
 
   it('fails with ERR_DECODE at a value that does not decode, says where it is, and commits nothing past it', async () => {

@@ -19,7 +19,7 @@ describe('the hooks of the group', () => {
         random: () => 0.5,
         logger: { error: (facts: object, message: string) => told.push({ facts, message }) }
       },
-      prepared: { plans, partitionCount: () => 2, sourceTopics: ['words'] },
+      prepared: { plans, built: { subtopologies: [] } },
       hosts: new Map(),
       send: (message: (typeof sent)[number]) => sent.push(message)
     } as unknown as Session
