@@ -35,6 +35,7 @@ import { taskMachine } from './task.ts'
  * joining    the group is asked for the first assignment
  * balancing  some task is opening, restoring or closing, or the group rebalances
  * degraded   some task is restarting, was stopped by a rule, or waits to be reopened
+ * one-for-all: a task that restarts takes all others with it (RESTART); when all that do are clean, START to all
  * draining   RELEASE to all tasks, nothing new is opened; after drainWithin KILL to what is left
  * leaving    leave the group, close readers and clients
  * failed     rethrows the cause: the machine ends in error and the host sees it
@@ -61,6 +62,8 @@ export interface RuntimeContext {
   readonly tasks: Readonly<Record<string, TaskStatus>>
   readonly paused: boolean
   readonly rebalancing: boolean
+  /** One-for-all: tasks close, and none is opened before all have. */
+  readonly together: boolean
   readonly generation: number
   readonly cause: ErrorFacts | undefined
 }
@@ -105,7 +108,9 @@ export const isAlive = (status: TaskStatus | undefined): boolean =>
 
 /** Dots separate tokens of event types: `xstate.done.actor.task.*` takes the ends of tasks and of nothing else. */
 const childId = (task: string): string => `task.${task}`
-const BROKEN: ReadonlySet<TaskStateName> = new Set(['restarting', 'stopped', 'reopening'])
+const BROKEN: ReadonlySet<TaskStateName> = new Set(['restarting', 'clean', 'stopped', 'reopening'])
+/** One-for-all: not waited for, since they do not come back by themselves, or are closed. */
+const ASIDE: ReadonlySet<TaskStateName> = new Set(['created', 'clean', 'draining', 'closing', 'stopped', 'reopening'])
 const SETTLED: ReadonlySet<TaskStateName> = new Set(['running', 'suspended'])
 const states = (context: RuntimeContext): TaskStateName[] => Object.values(context.tasks).map((t) => t.state)
 
@@ -147,7 +152,7 @@ export const coordinatorMachine = setup({
           id: childId(plan.id),
           input: { id: plan.id, partitions: plan.partitions, paused: context.paused }
         })
-        enqueue.sendTo(childId(plan.id), { type: 'START' })
+        if (!context.together) enqueue.sendTo(childId(plan.id), { type: 'START' })
       }
     }),
     tell: enqueueActions(
@@ -169,13 +174,20 @@ export const coordinatorMachine = setup({
           params.tasks.filter((t) => !isAlive(context.tasks[t]))
         )
     }),
+    /** One-for-all: all are clean, so all open. */
+    startTogether: enqueueActions(({ context, enqueue }) => {
+      enqueue.assign({ together: false })
+      for (const [task, { state }] of Object.entries(context.tasks)) {
+        if (state === 'clean' || state === 'created') enqueue.sendTo(childId(task), { type: 'START' })
+      }
+    }),
     unassignAll: assign({ assigned: {} }),
     rebalanced: emit((_, params: Omit<Extract<RuntimeEvent, { type: 'runtime.rebalanced' }>, 'type'>) => ({
       type: 'runtime.rebalanced' as const,
       ...params
     })),
     /** A report of a task: its state, and the public event that goes with it. */
-    note: enqueueActions(({ context, enqueue }, { report }: { report: TaskReport }) => {
+    note: enqueueActions(({ context, enqueue, check }, { report }: { report: TaskReport }) => {
       const before = context.tasks[report.task]
       if (before === undefined) return
       enqueue.assign({
@@ -200,7 +212,13 @@ export const coordinatorMachine = setup({
           nextMs: decision.kind === 'restart' ? decision.delayMs : decision.kind === 'release' ? decision.reopenMs : -1
         })
       }
-      if (report.state === 'opening' && before.state === 'restarting') {
+      if (report.failure?.decision.kind === 'restart' && check('oneForAll')) {
+        enqueue.assign({ together: true })
+        for (const [task, status] of Object.entries(context.tasks)) {
+          if (isAlive(status)) enqueue.sendTo(childId(task), { type: 'RESTART' })
+        }
+      }
+      if (report.state === 'opening' && (before.state === 'restarting' || before.state === 'clean')) {
         enqueue.emit({ type: 'task.restarted', task: report.task, attempt: report.attempt })
       }
       if (report.state === 'running' && before.state === 'restoring') {
@@ -230,6 +248,9 @@ export const coordinatorMachine = setup({
     })
   },
   guards: {
+    /** Given by provide(). */
+    oneForAll: () => false,
+    allClean: ({ context }) => context.together && states(context).every((s) => ASIDE.has(s)),
     autostart: ({ context }) => context.autostart,
     failed: ({ context }) => context.cause !== undefined,
     empty: ({ context }) => !Object.values(context.tasks).some(isAlive),
@@ -248,6 +269,7 @@ export const coordinatorMachine = setup({
     paused: false,
     // Until the first assignment: a process without tasks is not healthy before it was told that it has none.
     rebalancing: true,
+    together: false,
     generation: -1,
     cause: undefined
   }),
@@ -330,7 +352,10 @@ export const coordinatorMachine = setup({
     },
     member: {
       initial: 'joining',
-      always: { guard: 'failed', target: 'draining' },
+      always: [
+        { guard: 'failed', target: 'draining' },
+        { guard: 'allClean', actions: 'startTogether' }
+      ],
       on: {
         DRAIN: 'draining',
         KILL: { target: 'draining', actions: { type: 'tell', params: { type: 'KILL' } } },

@@ -46,6 +46,8 @@ export type TaskStateName =
   | 'suspended'
   | 'draining'
   | 'restarting'
+  /** Closed, as all others are to be before one opens again (one-for-all). */
+  | 'clean'
   | 'closing'
   /** Closed by a rule; its partitions stay assigned and are not processed. */
   | 'stopped'
@@ -57,6 +59,8 @@ export type TaskCommand =
   | { readonly type: 'START' }
   | { readonly type: 'PAUSE' }
   | { readonly type: 'RESUME' }
+  /** Close without a commit, and open again at the next START: another task has failed, and all restart together. */
+  | { readonly type: 'RESTART' }
   /** Finish, commit, close. Answered by the final outcome `released`. */
   | { readonly type: 'RELEASE' }
   /** The generation is gone: close without a commit. */

@@ -79,6 +79,7 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
     actions: {
       taskEnded: (_, { task, outcome }) => session?.ended(task, outcome)
     },
+    guards: { oneForAll: () => settings.strategy === 'one-for-all' },
     delays: { drainWithin: settings.drainWithinMs }
   })
 }

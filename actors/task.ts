@@ -7,16 +7,17 @@ import type { Failure, TaskCommand, TaskOutcome, TaskRole, TaskStateName } from 
  * A spec compares this diagram with the machine: state, then `event→target`.
  *
  *   created          START→opening · RELEASE→closed · LOST→closed · KILL→closed
- *   opening          done→restoring · error→failing · RELEASE→dirty · LOST→dirty · KILL→dirty
- *   restoring        done→live · error→failing · RELEASE→clean · LOST→dirty · KILL→dirty
+ *   opening          done→restoring · error→failing · RESTART→restarting · RELEASE→dirty · LOST→dirty · KILL→dirty
+ *   restoring        done→live · error→failing · RESTART→restarting · RELEASE→clean · LOST→dirty · KILL→dirty
  *   live             done→clean · error→failing · LOST→dirty · KILL→dirty
- *   ├ running        paused→suspended · RELEASE→draining
- *   ├ suspended      resumed→running · RELEASE→draining
+ *   ├ running        paused→suspended · RESTART→restarting · RELEASE→draining
+ *   ├ suspended      resumed→running · RESTART→restarting · RELEASE→draining
  *   └ draining       drainWithin→dirty
  *   failing          restart→restarting · else→dirty
  *   restarting
  *   ├ cleaning       done→waiting · error→dirty · RELEASE→dirty · LOST→dirty · KILL→dirty
- *   └ waiting        backoff→opening · RELEASE→closed · LOST→closed · KILL→closed
+ *   ├ waiting        backoff→opening · backoff→ready · RELEASE→closed · LOST→closed · KILL→closed
+ *   └ ready          START→opening · RELEASE→closed · LOST→closed · KILL→closed
  *   closing          closeWithin→closed
  *   ├ clean          done→closed · error→closed
  *   └ dirty          done→closed · error→closed
@@ -28,6 +29,7 @@ import type { Failure, TaskCommand, TaskOutcome, TaskRole, TaskStateName } from 
  * draining   stops pulling, finishes its batch, commits; past drainWithin it is closed without a commit
  * failing    passes at once: the failure carries its decision (release, stop and escalate close)
  * restarting resources closed, then the back-off; RELEASE and LOST beat it
+ * ready      one-for-all: closed, until all others are and the coordinator sends START
  * closing    first awaits the step that was left (leaving a state only aborts its signal), else a store is closed under running calls
  * closed     final; the output says why: released, stopped, killed, escalated, leaked (closing never ended; its lock stays)
  */
@@ -44,6 +46,8 @@ export interface TaskContext {
   readonly partitions: readonly Tp[]
   readonly role: TaskRole
   readonly paused: boolean
+  /** It restarts together with all others: not before START. */
+  readonly held: boolean
   /** Restarts since the task was assigned. */
   readonly attempt: number
   readonly failure: Failure | undefined
@@ -97,6 +101,10 @@ export const taskMachine = setup({
     fail: assign({ failure: (_, params: { error: unknown }) => failureOf(params.error) }),
     recover: assign({ failure: undefined }),
     attempted: assign({ attempt: ({ context }) => context.attempt + 1 }),
+    hold: assign({ held: true }),
+    unhold: assign({ held: false }),
+    /** Another task has failed, not this one. */
+    startOver: assign({ held: true, failure: undefined, attempt: ({ context }) => context.attempt + 1 }),
     end: assign({ outcome: (_, params: { as: TaskOutcome['kind'] }) => params.as }),
     endAsDecided: assign({
       outcome: ({ context }) => {
@@ -108,6 +116,7 @@ export const taskMachine = setup({
   guards: {
     paused: ({ context }) => context.paused,
     resumed: ({ context }) => !context.paused,
+    held: ({ context }) => context.held,
     restart: ({ context }) => context.failure?.decision.kind === 'restart'
   },
   delays: {
@@ -122,6 +131,7 @@ export const taskMachine = setup({
     partitions: input.partitions,
     role: 'active',
     paused: input.paused,
+    held: false,
     attempt: 0,
     failure: undefined,
     outcome: 'released'
@@ -149,6 +159,7 @@ export const taskMachine = setup({
         onError: { target: 'failing', actions: { type: 'fail', params: ({ event }) => ({ error: event.error }) } }
       },
       on: {
+        RESTART: { target: 'restarting', actions: ['startOver', { type: 'report', params: { state: 'restarting' } }] },
         RELEASE: 'closing.dirty',
         LOST: 'closing.dirty',
         KILL: { target: 'closing.dirty', actions: { type: 'end', params: { as: 'killed' } } }
@@ -163,6 +174,7 @@ export const taskMachine = setup({
         onError: { target: 'failing', actions: { type: 'fail', params: ({ event }) => ({ error: event.error }) } }
       },
       on: {
+        RESTART: { target: 'restarting', actions: ['startOver', { type: 'report', params: { state: 'restarting' } }] },
         RELEASE: 'closing.clean',
         LOST: 'closing.dirty',
         KILL: { target: 'closing.dirty', actions: { type: 'end', params: { as: 'killed' } } }
@@ -184,12 +196,24 @@ export const taskMachine = setup({
         running: {
           entry: ['resumePump', { type: 'report', params: { state: 'running' } }],
           always: { guard: 'paused', target: 'suspended' },
-          on: { RELEASE: 'draining' }
+          on: {
+            RESTART: {
+              target: '#task.restarting',
+              actions: ['startOver', { type: 'report', params: { state: 'restarting' } }]
+            },
+            RELEASE: 'draining'
+          }
         },
         suspended: {
           entry: ['pausePump', { type: 'report', params: { state: 'suspended' } }],
           always: { guard: 'resumed', target: 'running' },
-          on: { RELEASE: 'draining' }
+          on: {
+            RESTART: {
+              target: '#task.restarting',
+              actions: ['startOver', { type: 'report', params: { state: 'restarting' } }]
+            },
+            RELEASE: 'draining'
+          }
         },
         draining: {
           entry: ['drainPump', { type: 'report', params: { state: 'draining' } }],
@@ -206,6 +230,7 @@ export const taskMachine = setup({
     },
     restarting: {
       initial: 'cleaning',
+      on: { RESTART: { actions: 'hold' } },
       states: {
         cleaning: {
           invoke: {
@@ -231,8 +256,17 @@ export const taskMachine = setup({
           }
         },
         waiting: {
-          after: { backoff: '#task.opening' },
+          after: { backoff: [{ guard: 'held', target: 'ready' }, { target: '#task.opening' }] },
           on: {
+            RELEASE: '#task.closed',
+            LOST: '#task.closed',
+            KILL: { target: '#task.closed', actions: { type: 'end', params: { as: 'killed' } } }
+          }
+        },
+        ready: {
+          entry: { type: 'report', params: { state: 'clean' } },
+          on: {
+            START: { target: '#task.opening', actions: 'unhold' },
             RELEASE: '#task.closed',
             LOST: '#task.closed',
             KILL: { target: '#task.closed', actions: { type: 'end', params: { as: 'killed' } } }

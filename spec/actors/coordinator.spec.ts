@@ -172,6 +172,32 @@ describe('the coordinator', () => {
     await steady('a')
   })
 
+  it('restarts all with one that failed when told so, and opens none before all have closed', async () => {
+    let letGo!: () => void
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    const a = await start('a', {
+      supervise: {
+        strategy: 'one-for-all',
+        rules: [on(RangeError).restart({ backoff: exponential(20, 20, { jitter: 0 }) })]
+      }
+    })
+    await until(() => a.state === 'member.steady')
+    book.disturb = (task, step) => (step === 'close' && task.plan.id === '0_5' ? gate : undefined)
+    book.open.get('a 0_3')!.fail(new RangeError('odd'))
+    const closed = (): number => book.log.filter((l) => l.endsWith('close dirty')).length
+    await until(() => closed() === 5, { what: 'all but the one that hangs have closed' })
+    await until(() => Object.values(a.tasks).filter((t) => t.state === 'clean').length === 5)
+    expect(a.healthy).to.equal(false)
+    expect(book.log.filter((l) => l.endsWith('open'))).to.have.length(6)
+    letGo()
+    await until(() => a.state === 'member.steady')
+    expect(book.log.filter((l) => l.endsWith('open'))).to.have.length(12)
+    expect(book.running('a')).to.deep.equal(all)
+    expect(a.tasks['0_0']).to.deep.include({ state: 'running', restarts: 1 })
+  })
+
   it('restarts a failed task alone, with back-off, and tells it once', async () => {
     const a = await start('a', {
       supervise: { rules: [on(RangeError).restart({ backoff: exponential(20, 20, { jitter: 0 }) })] }
