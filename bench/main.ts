@@ -1,7 +1,9 @@
 /** The bench's command line: runs the workloads one after another on one Kafka, prints what they gave, fails on a wrong result or a missed target. */
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Guarantee } from '../lib/task/port.ts'
 import { startKafka } from '../lib/testing/kafka.ts'
+import { writePage } from './harness/page.ts'
 import { runWorkload } from './harness/pairs.ts'
 import { machine, missed, report, resultLines, table, writeJson } from './harness/report.ts'
 import { SIDES } from './harness/sides.ts'
@@ -9,6 +11,8 @@ import type { PeerName, Result } from './harness/types.ts'
 import { WORKLOADS, workload } from './workloads/index.ts'
 
 const PEERS = Object.keys(SIDES).filter((name) => name !== 'millrace')
+
+const REPORT = fileURLToPath(new URL('report/', import.meta.url))
 
 const HELP = `npm run bench -- [options] [workload …]
   workloads         ${WORKLOADS.map(({ name }) => name).join(', ')} (default: all; --only NAME says the same)
@@ -19,6 +23,7 @@ const HELP = `npm run bench -- [options] [workload …]
   --quick           50,000 records, one pair without a warm-up, kafka-streams only, no targets: does everything work?
   --brokers LIST    host:port[,host:port]: use this Kafka instead of starting one (topics bench-… are made and removed)
   --json FILE       write the figures to FILE
+  --report DIR      write a page with charts there (default bench/report when all workloads were run in full)
   --help            this text
 
 Every run's output is read back and compared with what it must be.
@@ -41,6 +46,7 @@ function options() {
         quick: { type: 'boolean', default: false },
         brokers: { type: 'string' },
         json: { type: 'string' },
+        report: { type: 'string' },
         help: { type: 'boolean', default: false }
       }
     })
@@ -91,6 +97,8 @@ async function run(wish: NonNullable<ReturnType<typeof options>>): Promise<void>
       if (json) await writeJson(json, report(broker, results))
     }
     if (results.length > 0) console.log(table(results))
+    const folder = wish.report ?? (workloads === WORKLOADS && !quick ? REPORT : undefined)
+    if (folder !== undefined) await writePage(folder, report(broker, results))
     if (!quick && results.some(missed)) process.exitCode = 1
   } catch (error) {
     console.error(`\nfailed: ${(error as Error).message}`)

@@ -1,4 +1,5 @@
 /** What the parts of the bench give each other: options, workloads, jobs, runs, results. */
+import type { MillraceOptions } from '../../actors/index.ts'
 import type { TopologyBuilder } from '../../lib/dsl/index.ts'
 import type { Stream } from '../../lib/dsl/stream.ts'
 import type { Topic } from '../../lib/dsl/topic.ts'
@@ -36,7 +37,8 @@ export interface Workload {
   readonly tables?: readonly number[]
   /** Produces `records` records or about as many. @returns what the output must be */
   data(records: number, put: Put): Expected
-  build(t: TopologyBuilder, job: Job, source: Source): void
+  /** Fills the builder, or gives a topology of its own that calls `taken` once for each record of its streams. */
+  build(t: TopologyBuilder, job: Job, source: Source, taken: () => void): MillraceOptions['topology'] | void
 }
 
 export const PARTITIONS = 4

@@ -8,19 +8,19 @@ const work = job()
 const { group, brokers, guarantee, stateDir, streamed } = work
 
 // As the JVM's program does, it leaves (and so commits) once it has taken all: nobody is measured by the clock of commits.
-let taken = 0
+let records = 0
 let all: () => void
 const consumed = new Promise<void>((resolve) => {
   all = resolve
 })
-const source: Source = (t, from) =>
-  t.stream(from).peek(() => {
-    if (++taken === streamed) all()
-  })
+const taken = (): void => {
+  if (++records === streamed) all()
+}
+const source: Source = (t, from) => t.stream(from).peek(taken)
 
-const t = topology()
-workload(work.workload).build(t, work, source)
-const runtime = createRuntime({ id: group, topology: t, kafka: { brokers: [...brokers] }, stateDir, guarantee })
+const builder = topology()
+const built = workload(work.workload).build(builder, work, source, taken) ?? builder
+const runtime = createRuntime({ id: group, topology: built, kafka: { brokers: [...brokers] }, stateDir, guarantee })
 const stop = stopped()
 const app = await runtime.run()
 if (app.tasks && Object.keys(app.tasks).length > 0) began()

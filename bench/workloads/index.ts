@@ -2,12 +2,13 @@
 import type { Workload } from '../harness/types.ts'
 import { count, countLarge, perMinute, perSession } from './counts.ts'
 import { streamStream, streamTable } from './joins.ts'
+import { machine } from './machine.ts'
 import { jsonChange, pass, read } from './plain.ts'
 
 export const WORKLOADS: readonly Workload[] = [
   ...[read, pass, jsonChange],
   ...[count, countLarge, perMinute, perSession],
-  ...[streamTable, streamStream]
+  ...[streamTable, streamStream, machine]
 ]
 
 /** @throws Error when there is none of that name */

@@ -19,6 +19,11 @@ import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.SessionWindows;
 import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.TimeWindows;
+import org.apache.kafka.streams.processor.api.ContextualFixedKeyProcessor;
+import org.apache.kafka.streams.processor.api.FixedKeyProcessorContext;
+import org.apache.kafka.streams.processor.api.FixedKeyRecord;
+import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.Stores;
 
 /** The topology of each workload, as bench/workloads/*.ts has it for Millrace. */
 final class Workloads {
@@ -75,6 +80,13 @@ final class Workloads {
                 StreamJoined.with(STRING, STRING, STRING).withStoreName("join").withName("join"))
             .to(output, Produced.with(STRING, STRING));
       }
+      case "machine" -> {
+        builder.addStateStore(
+            Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore("orders"), STRING, PLACED).withCachingEnabled());
+        builder.stream(inputs[0], Consumed.with(STRING, EVENT))
+            .processValues(Machine::new, "orders")
+            .to(output, Produced.with(STRING, INVOICE));
+      }
       default -> throw new IllegalArgumentException("There is no workload " + job.getProperty("workload"));
     }
     return builder.build();
@@ -88,23 +100,89 @@ final class Workloads {
     public String text;
   }
 
-  private static final ObjectMapper MAPPER = new ObjectMapper();
-  private static final ObjectReader READER = MAPPER.readerFor(Order.class);
-  private static final ObjectWriter WRITER = MAPPER.writerFor(Order.class);
+  /** What a key of the machine workload is: the state as a word, and its figures. */
+  static final class Placed {
+    public String state = "empty";
+    public int total;
+    public int paid;
+    public int rounds;
+  }
 
-  private static final Serializer<Order> WRITE = (topic, order) -> {
-    try {
-      return order == null ? null : WRITER.writeValueAsBytes(order);
-    } catch (Exception error) {
-      throw new IllegalStateException(error);
+  static final class Event {
+    public String type;
+    public int price;
+    public int amount;
+  }
+
+  @JsonPropertyOrder({"type", "paid"})
+  static final class Invoice {
+    public String type = "invoice";
+    public int paid;
+  }
+
+  static final class Machine extends ContextualFixedKeyProcessor<String, Event, Invoice> {
+    private KeyValueStore<String, Placed> orders;
+
+    @Override
+    public void init(FixedKeyProcessorContext<String, Invoice> context) {
+      super.init(context);
+      orders = context.getStateStore("orders");
     }
-  };
-  private static final Deserializer<Order> READ = (topic, bytes) -> {
-    try {
-      return bytes == null ? null : READER.readValue(bytes);
-    } catch (Exception error) {
-      throw new IllegalStateException(error);
+
+    @Override
+    public void process(FixedKeyRecord<String, Event> record) {
+      Placed order = orders.get(record.key());
+      if (order == null) order = new Placed();
+      Event event = record.value();
+      switch (order.state + " " + event.type) {
+        case "empty add" -> {
+          order.total = event.price;
+          order.state = "open";
+        }
+        case "open pay" -> {
+          if (event.amount < order.total) return;
+          order.paid += event.amount;
+          order.state = "paid";
+          Invoice invoice = new Invoice();
+          invoice.paid = order.paid;
+          context().forward(record.withValue(invoice));
+        }
+        case "paid pack" -> order.state = "packed";
+        case "packed ship" -> {
+          order.rounds++;
+          order.state = "empty";
+        }
+        default -> {
+          return;
+        }
+      }
+      orders.put(record.key(), order);
     }
-  };
-  private static final Serde<Order> ORDER = Serdes.serdeFrom(WRITE, READ);
+  }
+
+  private static final ObjectMapper MAPPER = new ObjectMapper();
+  private static final Serde<Order> ORDER = json(Order.class);
+  private static final Serde<Placed> PLACED = json(Placed.class);
+  private static final Serde<Event> EVENT = json(Event.class);
+  private static final Serde<Invoice> INVOICE = json(Invoice.class);
+
+  private static <T> Serde<T> json(Class<T> type) {
+    ObjectReader reader = MAPPER.readerFor(type);
+    ObjectWriter writer = MAPPER.writerFor(type);
+    Serializer<T> write = (topic, value) -> {
+      try {
+        return value == null ? null : writer.writeValueAsBytes(value);
+      } catch (Exception error) {
+        throw new IllegalStateException(error);
+      }
+    };
+    Deserializer<T> read = (topic, bytes) -> {
+      try {
+        return bytes == null ? null : reader.readValue(bytes);
+      } catch (Exception error) {
+        throw new IllegalStateException(error);
+      }
+    };
+    return Serdes.serdeFrom(write, read);
+  }
 }
