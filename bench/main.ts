@@ -1,26 +1,30 @@
 /** The bench's command line: runs the workloads one after another on one Kafka, prints what they gave, fails on a wrong result or a missed target. */
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { kafkaTransport } from '../lib/kafka/kafkajs.ts'
 import type { Guarantee } from '../lib/task/port.ts'
 import { startKafka } from '../lib/testing/kafka.ts'
 import { writePage } from './harness/page.ts'
 import { runWorkload } from './harness/pairs.ts'
-import { machine, missed, report, resultLines, table, writeJson } from './harness/report.ts'
+import { machine, missed, report, resultLines, table, timesTable, writeJson } from './harness/report.ts'
 import { SIDES } from './harness/sides.ts'
 import type { PeerName, Result } from './harness/types.ts'
-import { WORKLOADS, workload } from './workloads/index.ts'
+import { SPECIALS } from './specials/index.ts'
+import type { Measure } from './specials/types.ts'
+import { WORKLOADS } from './workloads/index.ts'
 
 const PEERS = Object.keys(SIDES).filter((name) => name !== 'millrace')
 
 const REPORT = fileURLToPath(new URL('report/', import.meta.url))
 
 const HELP = `npm run bench -- [options] [workload …]
-  workloads         ${WORKLOADS.map(({ name }) => name).join(', ')} (default: all; --only NAME says the same)
+  workloads         records/s: ${WORKLOADS.map(({ name }) => name).join(', ')};
+                    times: ${SPECIALS.map(({ name }) => name).join(', ')} (default: all; --only NAME says the same)
   --peer NAME       ${PEERS.join(', ')}, none; may be repeated (default kafka-streams and kafka-streams-tuned)
   --guarantee NAME  at-least-once or exactly-once (default: both)
   --records N       input records of each workload (default 1000000)
   --pairs N         runs of each side, alternately (default 3)
-  --quick           50,000 records, one pair without a warm-up, kafka-streams only, no targets: does everything work?
+  --quick           20,000 records, one pair without a warm-up, kafka-streams only, records/s only, no targets: is every result right?
   --brokers LIST    host:port[,host:port]: use this Kafka instead of starting one (topics bench-… are made and removed)
   --json FILE       write the figures to FILE
   --report DIR      write a page with charts there (default bench/report when all workloads were run in full)
@@ -55,9 +59,10 @@ function options() {
     const peers = values.peer ?? (quick ? ['kafka-streams'] : ['kafka-streams', 'kafka-streams-tuned'])
     return {
       ...values,
-      records: number('--records', values.records ?? (quick ? '50000' : '1000000'), 1_000),
+      records: number('--records', values.records ?? (quick ? '20000' : '1000000'), 1_000),
       pairs: number('--pairs', values.pairs ?? (quick ? '1' : '3'), 1),
-      workloads: names.length > 0 ? names.map(workload) : WORKLOADS,
+      ...chosen(names),
+      all: names.length === 0,
       peers: peers.filter((name) => name !== 'none').map((name) => oneOf('--peer', name, PEERS) as PeerName),
       guarantees: values.guarantee.map(
         (name) => oneOf('--guarantee', name, ['at-least-once', 'exactly-once']) as Guarantee
@@ -68,6 +73,13 @@ function options() {
     process.exitCode = 2
     return undefined
   }
+}
+
+function chosen(names: readonly string[]) {
+  const known = [...WORKLOADS, ...SPECIALS].map(({ name }) => name)
+  for (const name of names) oneOf('workload', name, known)
+  const wanted = ({ name }: { name: string }): boolean => names.length === 0 || names.includes(name)
+  return { workloads: WORKLOADS.filter(wanted), specials: SPECIALS.filter(wanted) }
 }
 
 function number(name: string, text: string, least: number): number {
@@ -83,22 +95,35 @@ function oneOf(name: string, text: string, known: readonly string[]): string {
 
 async function run(wish: NonNullable<ReturnType<typeof options>>): Promise<void> {
   const { workloads, json, quick } = wish
+  const specials = quick && wish.all ? [] : wish.specials
   const own = wish.brokers ? undefined : await startKafka({ jvm: 'steady', log: (line) => console.error(line) })
   const brokers = own?.brokers ?? wish.brokers!.split(',')
   const broker = own?.how ?? `Kafka at ${brokers}`
   console.log(`${broker}\n${machine()}\n`)
   const results: Result[] = []
+  const measures: Measure[] = []
   try {
     for (const each of workloads) {
       console.log(`${each.name}: ${wish.records.toLocaleString('en')} records, ${each.about}`)
       const part = await runWorkload(each, { ...wish, brokers, warmUp: !quick })
       results.push(...part)
       if (part.length > 0) console.log(`\n${part.map(resultLines).join('\n')}\n`)
-      if (json) await writeJson(json, report(broker, results))
+      if (json) await writeJson(json, report(broker, results, measures))
+    }
+    for (const each of specials) {
+      console.log(`\n${each.name}: ${each.about}`)
+      const transport = kafkaTransport({ brokers })
+      try {
+        measures.push(...(await each.run(transport, { ...wish, brokers, warmUp: !quick })))
+      } finally {
+        await transport.close()
+      }
+      if (json) await writeJson(json, report(broker, results, measures))
     }
     if (results.length > 0) console.log(table(results))
-    const folder = wish.report ?? (workloads === WORKLOADS && !quick ? REPORT : undefined)
-    if (folder !== undefined) await writePage(folder, report(broker, results))
+    if (measures.length > 0) console.log(`\n${timesTable(measures)}`)
+    const folder = wish.report ?? (wish.all && !quick ? REPORT : undefined)
+    if (folder !== undefined) await writePage(folder, report(broker, results, measures))
     if (!quick && results.some(missed)) process.exitCode = 1
   } catch (error) {
     console.error(`\nfailed: ${(error as Error).message}`)

@@ -12,6 +12,11 @@ export function began(): void {
   process.stdout.write('{"began":true}\n')
 }
 
+/** Call when all tasks run. */
+export function ready(): void {
+  process.stdout.write('{"ready":true}\n')
+}
+
 /** Resolves when the bench closes stdin: it has seen the whole output, or is gone. */
 export function stopped(): Promise<void> {
   return new Promise((resolve) => {

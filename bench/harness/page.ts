@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { charts } from './charts.ts'
-import { type Report, table, writeJson } from './report.ts'
+import { type Report, table, timesTable, writeJson } from './report.ts'
 
 export async function writePage(folder: string, report: Report): Promise<void> {
   await mkdir(folder, { recursive: true })
@@ -13,13 +13,17 @@ export async function writePage(folder: string, report: Report): Promise<void> {
 }
 
 function html(report: Report, drawn: readonly string[]): string {
-  const [head, , ...rows] = table(report.workloads).split('\n')
+  const tables = [table(report.workloads), ...(report.measures.length > 0 ? [timesTable(report.measures)] : [])]
   const cells = (line: string, tag: string): string =>
     `<tr>${line
       .slice(2, -2)
       .split(' | ')
       .map((cell) => `<${tag}>${cell}</${tag}>`)
       .join('')}</tr>`
+  const rows = (text: string): string => {
+    const [head, , ...rest] = text.split('\n')
+    return `<div><table>\n${[cells(head!, 'th'), ...rest.map((row) => cells(row, 'td'))].join('\n')}\n</table></div>`
+  }
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -37,10 +41,7 @@ function html(report: Report, drawn: readonly string[]): string {
 <p><code>${report.command}</code><br>${report.date.slice(0, 16).replace('T', ' ')} UTC · ${report.machine} · ${report.broker}</p>
 <p>Every run's output was read back and compared. Lines mark the least and the largest ratio of the pairs; dashes the targets, 3 to the defaults and 2 to the tuned peer.</p>
 ${drawn.join('\n')}
-<div><table>
-${cells(head!, 'th')}
-${rows.map((row) => cells(row, 'td')).join('\n')}
-</table></div>
+${tables.map((text) => rows(text)).join('\n')}
 </html>
 `
 }

@@ -1,6 +1,7 @@
 /** Results as lines for people, and as a JSON file. */
 import { writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
+import type { Measure } from '../specials/types.ts'
 import type { PeerName, Result, Run, Spread } from './types.ts'
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en')
@@ -48,6 +49,21 @@ export function table(results: readonly Result[]): string {
   return [head, ...rows].join('\n')
 }
 
+/** One row a figure and guarantee, one column a side. */
+export function timesTable(measures: readonly Measure[]): string {
+  const sides = [...new Set(measures.map(({ side }) => side))]
+  const lines = [
+    ...new Set(measures.map(({ name, figure, guarantee, unit }) => [name, figure, guarantee, unit].join(' | ')))
+  ]
+  const cell = (line: string, side: string): string => {
+    const found = measures.find((m) => m.side === side && [m.name, m.figure, m.guarantee, m.unit].join(' | ') === line)
+    return found ? `${whole(found.values.median)} (${whole(found.values.min)}–${whole(found.values.max)})` : '–'
+  }
+  const rows = lines.map((line) => `| ${line} | ${sides.map((side) => cell(line, side)).join(' | ')} |`)
+  const head = `| bench | figure | guarantee | unit | ${sides.join(' | ')} |\n|---|---|---|---|${sides.map(() => '---|').join('')}`
+  return [head, ...rows].join('\n')
+}
+
 export const machine = (): string =>
   `${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}, Node ${process.version}`
 
@@ -57,11 +73,13 @@ export interface Report {
   readonly machine: string
   readonly broker: string
   readonly workloads: readonly Result[]
+  /** Times: latency, start, restore. */
+  readonly measures: readonly Measure[]
 }
 
-export function report(broker: string, workloads: readonly Result[]): Report {
+export function report(broker: string, workloads: readonly Result[], measures: readonly Measure[]): Report {
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim().replace(/ --$/, '')
-  return { date: new Date().toISOString(), command, machine: machine(), broker, workloads }
+  return { date: new Date().toISOString(), command, machine: machine(), broker, workloads, measures }
 }
 
 export const writeJson = (file: string, content: Report): Promise<void> =>

@@ -12,30 +12,60 @@ const LOOK_MS = 10
 /** Without any progress for so long a run has failed, ms. Kafka Streams commits every 30 s by default. */
 const STALLED_MS = 90_000
 
+/** A side's program at work. */
+export interface Running {
+  readonly pid: number
+  /** Its own first word: it asks for records from then on. */
+  readonly began: Promise<number>
+  /** All its tasks run, state restored. */
+  readonly ready: Promise<number>
+  /** Rejects when it ends before it was stopped. */
+  readonly early: Promise<never>
+  stop(): Promise<void>
+}
+
+export async function start(side: Side, job: Job): Promise<Running> {
+  const { command, args } = await side.command(job)
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const { exit, ...said } = watch(side, child)
+  return {
+    ...said,
+    pid: child.pid!,
+    async stop() {
+      try {
+        child.stdin.end()
+        const code = await Promise.race([exit, late(side, 'did not stop')])
+        if (code !== 0) throw new Error(`${side.name} ended with code ${code}`)
+      } finally {
+        if (child.exitCode === null) child.kill('SIGKILL')
+      }
+    }
+  }
+}
+
 /** @throws Error when the program ends early, stalls, or does more than its work */
 export async function runSide(transport: Transport, side: Side, job: Job): Promise<Run> {
-  const { command, args } = await side.command(job)
   const spawned = stopwatch()
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
-  const over = watch(side, child)
+  const running = await start(side, job)
+  let run: Run
   try {
-    const began = await Promise.race([over.began, over.early, late(side, 'did not begin')])
-    const before = await usageOf(child.pid!)
-    const ended = await Promise.race([over.early, finished(transport, side, job)])
-    const after = await usageOf(child.pid!)
-    child.stdin.end()
-    const code = await Promise.race([over.exit, late(side, 'did not stop')])
-    if (code !== 0) throw new Error(`${side.name} ended with code ${code}`)
-    return {
+    const began = await Promise.race([running.began, running.early, late(side, 'did not begin')])
+    const before = await usageOf(running.pid)
+    const ended = await Promise.race([running.early, finished(transport, side, job)])
+    const after = await usageOf(running.pid)
+    run = {
       rate: (job.records / (ended - began)) * 1_000,
       startMs: began - spawned,
       cpuSeconds: after.cpuSeconds - before.cpuSeconds,
       startCpuSeconds: before.cpuSeconds,
       peakMemory: after.peakMemory
     }
-  } finally {
-    if (child.exitCode === null) child.kill('SIGKILL')
+  } catch (error) {
+    await running.stop().catch(() => {}) // the first error tells
+    throw error
   }
+  await running.stop()
+  return run
 }
 
 async function finished(transport: Transport, side: Side, job: Job): Promise<number> {
@@ -52,22 +82,25 @@ async function finished(transport: Transport, side: Side, job: Job): Promise<num
   }
 }
 
-export function watch(side: Pick<Side, 'name'>, child: ChildProcess) {
+function watch(side: Side, child: ChildProcess) {
   const exit = new Promise<number | null>((resolve, reject) => {
     child.once('exit', (code) => resolve(code))
     child.once('error', reject)
   })
-  const began = new Promise<number>((resolve) => {
-    createInterface(child.stdout!).on('line', (line) => {
-      if (line.startsWith('{"began"')) resolve(stopwatch())
+  const lines = createInterface(child.stdout!)
+  const word = (name: string): Promise<number> =>
+    new Promise((resolve) => {
+      lines.on('line', (line) => {
+        if (line.startsWith(`{"${name}"`)) resolve(stopwatch())
+      })
     })
-  })
+  const [began, ready] = [word('began'), word('ready')]
   const early = exit.then((code): never => {
     throw new Error(`${side.name} ended with code ${code} before its work was done`)
   })
   early.catch(() => {}) // it ends after its work, too
   child.stdin!.on('error', () => {}) // told by 'exit'
-  return { exit, began, early }
+  return { exit, began, ready, early }
 }
 
 async function late(side: Side, what: string): Promise<never> {

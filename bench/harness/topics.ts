@@ -2,6 +2,7 @@
 import { partitionFor } from '../../lib/kafka/partitioner.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
 import type { Tp } from '../../lib/record.ts'
+import { delay, systemClock } from '../../lib/time.ts'
 import type { Expected } from './expected.ts'
 import { type Job, PARTITIONS, type Workload } from './types.ts'
 
@@ -42,9 +43,20 @@ const partitionsOf = (topic: string): Tp[] =>
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
 /** Input records that are done for good: their offsets are committed, and with them what came of them. */
-export async function committed(transport: Transport, { group, inputs }: Job): Promise<number> {
+export async function committed(
+  transport: Transport,
+  { group, inputs }: Pick<Job, 'group' | 'inputs'>
+): Promise<number> {
   const offsets = await transport.committed(group, inputs.flatMap(partitionsOf))
   return sum([...offsets.values()].map(({ offset }) => offset))
+}
+
+/** Without a look at the clock: for what comes before a measurement. */
+export async function untilCommitted(
+  transport: Transport,
+  job: Pick<Job, 'group' | 'inputs' | 'records'>
+): Promise<void> {
+  while ((await committed(transport, job)) < job.records) await delay(systemClock, 50)
 }
 
 export async function ends(transport: Transport, topic: string): Promise<number[]> {

@@ -1,7 +1,7 @@
 /** The engine's own job, as a user's program would run it: `createRuntime` over the workload's topology, one process. */
 import { createRuntime, topology } from '../../actors/index.ts'
-import { began, job, stopped } from '../harness/child.ts'
-import type { Source } from '../harness/types.ts'
+import { began, job, ready, stopped } from '../harness/child.ts'
+import { PARTITIONS, type Source } from '../harness/types.ts'
 import { workload } from '../workloads/index.ts'
 
 const work = job()
@@ -23,8 +23,13 @@ const built = workload(work.workload).build(builder, work, source, taken) ?? bui
 const runtime = createRuntime({ id: group, topology: built, kafka: { brokers: [...brokers] }, stateDir, guarantee })
 const stop = stopped()
 const app = await runtime.run()
-if (app.tasks && Object.keys(app.tasks).length > 0) began()
-app.on('task.ready', began)
+const look = (): void => {
+  const states = Object.values(app.tasks).map(({ state }) => state)
+  if (states.includes('running')) began()
+  if (states.length === PARTITIONS && states.every((state) => state === 'running')) ready()
+}
+app.on('task.ready', () => setImmediate(look)) // once the snapshot has it
+look()
 await Promise.race([consumed, stop, app.stopped])
 await app.drain()
 await stop

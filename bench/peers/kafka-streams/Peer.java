@@ -47,7 +47,9 @@ public final class Peer {
       return org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
     });
     streams.setStateListener((now, before) -> {
-      if (now == KafkaStreams.State.RUNNING) say("began");
+      if (now != KafkaStreams.State.RUNNING) return;
+      say("began");
+      say("ready");
     });
     streams.start();
 

@@ -1,0 +1,7 @@
+/** All benches that measure a time, in the order they are run. */
+import { latency } from './latency.ts'
+import { restore } from './restore.ts'
+import { start } from './start.ts'
+import type { Special } from './types.ts'
+
+export const SPECIALS: readonly Special[] = [latency, start, restore]
