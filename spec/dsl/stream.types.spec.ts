@@ -200,6 +200,27 @@ describe('types', () => {
       s.process(() => {}, { stores: ['totals'] })
       // @ts-expect-error rows have the types of the table
       s.process((_, context) => void context.store('rows').get(5), { stores: [table.rows('rows')] })
+      const everywhere = t.globalTable(topic('everywhere', { key: long(), value: json<Airport>() }), {
+        name: 'everywhere'
+      })
+      // @ts-expect-error the global table's key is a number
+      s.join(everywhere, (flight) => flight, { on: ({ value }) => value.origin })
+      // @ts-expect-error where to look
+      s.join(everywhere, (flight) => flight, {})
+      // @ts-expect-error the row may be absent
+      s.leftJoin(everywhere, (_, airport) => airport.state, { on: () => 7 })
+      // @ts-expect-error a global table has no outer join
+      s.outerJoin(everywhere, (flight) => flight, { on: () => 7 })
+      // @ts-expect-error the name and the rows of the global table are known
+      s.process((_, context) => void context.store('everywhere').get('JFK'), { stores: [everywhere] })
+      const found = topic(/flights-.*/, { value: json<Flight>() })
+      t.stream(found).filter(({ value }) => value.delay > 15)
+      // @ts-expect-error a table is made of one topic
+      t.table(found)
+      // @ts-expect-error as is a global table
+      t.globalTable(found)
+      // @ts-expect-error nothing is written to a pattern
+      s.to(found)
       // @ts-expect-error a partitioner gives a number
       s.repartition({ partitioner: ({ value }) => value.origin })
     }
