@@ -87,6 +87,7 @@ export {
   TopicError,
   TopologyError,
   TransportError,
+  UnknownOutcomeError,
   UnreachableError
 } from '../lib/errors.ts'
 export { type KafkaWireOptions, kafkaTransport } from '../lib/kafka/kafkajs.ts'

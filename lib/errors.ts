@@ -103,6 +103,13 @@ export class StateError extends MillraceError {
   }
 }
 
+/** An ask was worked, and the task stopped before its commit was known to be through: look before asking again. Code ERR_UNKNOWN_OUTCOME. */
+export class UnknownOutcomeError extends MillraceError {
+  constructor(message: string, options: MillraceErrorOptions = {}) {
+    super(message, 'ERR_UNKNOWN_OUTCOME', options)
+  }
+}
+
 /** Mend the machine: no Kafka could be started for a test or a demo. Code ERR_NO_KAFKA. */
 export class ProvisionError extends MillraceError {
   constructor(message: string, options: MillraceErrorOptions = {}) {

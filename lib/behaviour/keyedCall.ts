@@ -49,6 +49,11 @@ export class KeyedCall<K> implements KeyContext<K>, KeyTimers {
     this.#reset()
   }
 
+  /** An ask happens now, by the wall clock, as a record produced now would. */
+  ofAsk(key: K): void {
+    this.ofTimer(key, this.#context.clock.now())
+  }
+
   /** What a call that threw has left must not go out with the next one. */
   #reset(): void {
     if (this.changes.length > 0) this.changes.length = 0

@@ -3,7 +3,7 @@ import { hasValue, RowIds } from '../operators/rowIds.ts'
 import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import type { MaybePromise, Row } from '../store/port.ts'
-import type { Cancellable, Operator, OperatorContext } from '../topology/node.ts'
+import type { Answer, Cancellable, Operator, OperatorContext, OperatorRequest } from '../topology/node.ts'
 import { KeyedCall } from './keyedCall.ts'
 import { EVENT, type KeyedRow, type Timer, type TimerClock, WALL } from './keyedRow.ts'
 import type { KeyedLogic, Next } from './port.ts'
@@ -137,6 +137,49 @@ export class KeyedOperator<K, S> implements Operator {
       this.#call.ofTimer(key, due)
       return this.#apply(row, this.#logic.timer(timer.name, kept.state, due, this.#call))
     })
+  }
+
+  answer(request: OperatorRequest): MaybePromise<Answer> {
+    let id: string
+    try {
+      id = this.#ids.id(request.key as K)
+    } catch (refused) {
+      return { refused }
+    }
+    if (request.kind === 'query') return this.#query(id, request)
+    const now = this.#context.streamTime
+    const fired = this.#marks[EVENT].earliest > now ? undefined : this.#fire(EVENT, now)
+    return fired === undefined ? this.#ask(id, request) : fired.then(() => this.#ask(id, request))
+  }
+
+  #query(id: string, { name, key, input }: OperatorRequest): MaybePromise<Answer> {
+    const row = this.#rows.row(id)
+    const read = ({ value }: Row<KeyedRow<S>>): Answer => {
+      try {
+        return { reply: this.#logic.query(name, value?.state, input, key as K) }
+      } catch (refused) {
+        return { refused }
+      }
+    }
+    return row instanceof Promise ? row.then(read) : read(row)
+  }
+
+  #ask(id: string, { name, key, input }: OperatorRequest): MaybePromise<Answer> {
+    const row = this.#rows.row(id)
+    const work = (row: Row<KeyedRow<S>>): MaybePromise<Answer> => {
+      this.#call.ofAsk(key as K)
+      let next: Next<S>
+      let done: Answer
+      try {
+        const { state, reply } = this.#logic.ask(name, row.value?.state, input, this.#call)
+        next = state
+        done = { reply }
+      } catch (refused) {
+        return { refused }
+      }
+      return this.#apply(row, next)?.then(() => done) ?? done
+    }
+    return row instanceof Promise ? row.then(work) : work(row)
   }
 
   #apply(row: Row<KeyedRow<S>>, next: Next<S>): MaybePromise<void> {

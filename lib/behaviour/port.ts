@@ -6,13 +6,20 @@ import type { RecordContext } from '../topology/node.ts'
 /** The state that a call leaves: null deletes the key and its timers; undefined, or the same reference, leaves it as it is. */
 export type Next<S> = S | null | undefined
 
+/** What an ask leaves and says. */
+export interface Asked<S> {
+  readonly state: Next<S>
+  readonly reply: unknown
+}
+
 export interface KeyedLogic<K, S> {
   /** A record of that input. `state` is undefined when the key has none. */
   receive(input: string, state: S | undefined, value: unknown, context: KeyContext<K>): Next<S>
   /** A timer of the key is due; it is gone already, so setting it again sets it anew. */
   timer(name: string, state: S | undefined, due: number, context: KeyContext<K>): Next<S>
-  query?(name: string, state: S | undefined, input: unknown, key: K): unknown
-  ask?(name: string, state: S | undefined, input: unknown, context: KeyContext<K>): { state: Next<S>; reply: unknown }
+  query(name: string, state: S | undefined, input: unknown, key: K): unknown
+  /** What it throws is the asker's to hear; the key stays as it was. */
+  ask(name: string, state: S | undefined, input: unknown, context: KeyContext<K>): Asked<S>
 }
 
 export interface EmitOptions {

@@ -5,7 +5,7 @@ import type { GlobalState } from '../store/globalState.ts'
 import type { DatabaseDriver } from '../store/port.ts'
 import type { Rule } from '../supervise/rules.ts'
 import type { Clock, Random } from '../time.ts'
-import type { SubTopology } from '../topology/node.ts'
+import type { OperatorRequest, SubTopology } from '../topology/node.ts'
 import type { RoutedReader } from './readerRouter.ts'
 
 export type Guarantee = 'at-least-once' | 'exactly-once'
@@ -116,4 +116,11 @@ export interface TaskRun {
   drain(): void
   /** Runs between batches with the stores settled. @throws StateError when the pump does not run. */
   inspect<T>(read: (store: (name: string) => unknown) => T | Promise<T>): Promise<T>
+  /**
+   * To the operator of that node. A query is answered between batches; an ask is worked between batches, when the task is not paused, held or
+   * draining, and answered after the commit that holds it.
+   * @throws StateError when the pump does not run: nothing was done; UnknownOutcomeError when it stops before that commit is known to be
+   * through; what the node refuses the request with.
+   */
+  request(node: string, request: OperatorRequest): Promise<unknown>
 }

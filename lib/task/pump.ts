@@ -227,6 +227,13 @@ export class Pump {
         else if (!(committer.held && this.#o.full()) && !committer.undecided)
           worked = (await this.#slice(now, signal)) || worked
       }
+      if (inbox.asking && !this.#paused && !this.#draining && !committer.held && !committer.undecided)
+        await inbox.work()
+      // It found nothing to change, and what it read is committed.
+      if (inbox.owing && !committer.pending) {
+        inbox.seal()
+        inbox.committed()
+      }
       if (this.#pressing) await this.#committed()
       if (this.#commitDue(clock.now())) {
         await this.#commit(commits)
@@ -356,10 +363,10 @@ export class Pump {
   }
 
   #commitDue(now: number): boolean {
-    const { committer, commitIntervalMs } = this.#o
+    const { committer, commitIntervalMs, inbox } = this.#o
     if (this.#committing !== undefined) return false
     if (committer.held || !(committer.pending || (this.#draining && committer.behind))) return false
-    return now - this.#lastCommit >= commitIntervalMs || this.#pressing
+    return now - this.#lastCommit >= commitIntervalMs || inbox.owing || this.#pressing
   }
 
   /** Somebody waits for what is done to be committed. */
@@ -377,12 +384,15 @@ export class Pump {
 
   /** Begins a commit; the rest of it goes on beside the work. */
   async #commit(signal: AbortSignal): Promise<void> {
-    const { committer, clock } = this.#o
+    const { committer, clock, inbox } = this.#o
     const cut = await committer.begin(signal)
+    inbox.seal()
     this.#committing = committer
       .finish(cut, signal)
       .then(
-        () => {},
+        (done) => {
+          if (done) inbox.committed()
+        },
         (error) => this.fail(error)
       )
       .finally(() => {

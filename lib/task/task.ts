@@ -2,20 +2,22 @@
 import { join } from 'node:path'
 import { restoreStores } from '../changelog/restore.ts'
 import { changelogTopic, tombstonesKept } from '../changelog/topics.ts'
-import { FencedError, StateError, TransportError } from '../errors.ts'
+import { StateError, TransportError } from '../errors.ts'
 import type { Batch, GroupMeta, Producer, TxnProducer } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
 import { shrink } from '../store/cache/budget.ts'
 import { type DirectoryLock, lockDirectory } from '../store/directory.ts'
 import { memoryDriver } from '../store/memory.ts'
-import type { DatabaseDriver } from '../store/port.ts'
+import type { DatabaseDriver, MaybePromise } from '../store/port.ts'
 import { destroyTaskState, openTaskState, type TaskState } from '../store/taskState.ts'
 import { delay } from '../time.ts'
 import { TopologyInstance } from '../topology/instance.ts'
+import type { Answer, OperatorRequest } from '../topology/node.ts'
 import { abortable } from './abortable.ts'
 import { Committer, operatorSlot, partitionSlot } from './commit.ts'
 import { windowExpiry } from './expiry.ts'
 import { storeFace } from './face.ts'
+import { asTaskError } from './fenced.ts'
 import { IdleTime } from './idleTime.ts'
 import { Inbox } from './inbox.ts'
 import { Intake } from './intake.ts'
@@ -71,6 +73,7 @@ class Task implements TaskRun {
   #arrivals = 0 // of batches, over all queues
   #pump: Pump | undefined // while run is under way
   #inbox: Inbox | undefined
+  #instance: TopologyInstance | undefined
   #committer: Committer | undefined
   #outbox: Outbox | undefined
   #running: Promise<void> = Promise.resolve() // never rejects; settles when run has
@@ -126,7 +129,7 @@ class Task implements TaskRun {
       this.#restored = false
     } catch (error) {
       for (const step of undo.reverse()) await step().catch(() => {})
-      throw this.#asTaskError(error)
+      throw asTaskError(error, this.plan)
     }
   }
 
@@ -180,7 +183,7 @@ class Task implements TaskRun {
       await this.#step('restore:done', signal)
       this.#restored = true
     } catch (error) {
-      throw this.#asTaskError(error)
+      throw asTaskError(error, this.plan)
     }
   }
 
@@ -200,12 +203,9 @@ class Task implements TaskRun {
       // A pump that waits for a broker that is gone would wait for the whole delivery time.
       unblock ??= env.clock.setTimeout(() => void producer.close().catch(() => {}), UNBLOCK_MS)
     }
-    let instance: TopologyInstance | undefined
     try {
       // No await before the pump runs: hold, pause and drain may be called as soon as `run` was.
-      const parts = this.#assemble(state, producer, starts, (i) => {
-        instance = i
-      })
+      const parts = this.#assemble(state, producer, starts)
       parts.committer.renew(meta)
       signal.addEventListener('abort', onAbort)
       if (signal.aborted) onAbort()
@@ -216,14 +216,14 @@ class Task implements TaskRun {
       // Drained, and still ours: the positions are whole as of now, however long the task was idle.
       if (!this.#unfinished) await state.touch()
     } catch (error) {
-      throw this.#asTaskError(error)
+      throw asTaskError(error, this.plan)
     } finally {
       signal.removeEventListener('abort', onAbort)
       if (unblock !== undefined) env.clock.clearTimeout(unblock)
       this.#pump = undefined
       for (const { tp } of starts) env.readers.source.remove(tp)
       try {
-        instance?.close()
+        this.#instance?.close()
       } catch (error) {
         env.logger.warn({ task: this.plan.id, error }, `An operator of task ${this.plan.id} failed while it was closed`)
       }
@@ -253,6 +253,7 @@ class Task implements TaskRun {
     this.#committer = undefined
     this.#outbox = undefined
     this.#inbox = undefined
+    this.#instance = undefined
   }
 
   hold(): Promise<void> {
@@ -276,16 +277,23 @@ class Task implements TaskRun {
   }
 
   inspect<T>(read: (store: (name: string) => unknown) => T | Promise<T>): Promise<T> {
-    if (this.#pump && this.#inbox) return this.#inbox.ask(read)
-    return new Inbox(this.plan.id, () => {}).ask(read)
+    return this.#box.ask(read)
+  }
+
+  get #box(): Inbox {
+    return (this.#pump && this.#inbox) ?? new Inbox(this.plan.id, () => {})
+  }
+
+  request(node: string, request: OperatorRequest): Promise<unknown> {
+    const work = (): MaybePromise<Answer> => this.#instance!.answer(node, request)
+    return request.kind === 'ask' ? this.#box.request(work) : this.#box.query(work)
   }
 
   /** Everything of one run, wired together. */
   #assemble(
     state: TaskState,
     producer: Producer | TxnProducer,
-    starts: readonly Start[],
-    made: (instance: TopologyInstance) => void
+    starts: readonly Start[]
   ): { pump: Pump; committer: Committer; queues: SourceQueue[] } {
     const { plan } = this
     const env = this.#env
@@ -363,7 +371,7 @@ class Task implements TaskRun {
       saved: (node, slot) => saved.get(node, slot),
       save: (node, slot, value) => saved.set(node, slot, value)
     })
-    made(instance)
+    this.#instance = instance
 
     const committer: Committer = new Committer({
       taskId,
@@ -483,17 +491,5 @@ class Task implements TaskRun {
     const limit = new AbortController()
     await Promise.race([work.catch(() => {}), delay(this.#env.clock, UNBLOCK_MS, limit.signal).catch(() => {})])
     limit.abort()
-  }
-
-  #asTaskError(error: unknown): unknown {
-    if (!(error instanceof TransportError) || error.fault !== 'fenced') return error
-    return new FencedError(
-      `Task ${this.plan.id} was fenced: another process opened it, or its transaction took longer than the time-out. ` +
-        'It is given up here; if it is still assigned to this process it is opened again.',
-      {
-        cause: error,
-        details: { task: this.plan.id, sources: this.plan.sources.map((tp) => tpKey(tp.topic, tp.partition)) }
-      }
-    )
   }
 }

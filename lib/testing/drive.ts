@@ -4,7 +4,7 @@ import type { Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import { partitionFor } from '../kafka/partitioner.ts'
 import { SILENT } from '../options/options.ts'
-import { type Headers, NO_HEADERS, type StreamRecord } from '../record.ts'
+import { type Headers, NO_HEADERS, type Serde, type StreamRecord } from '../record.ts'
 import { bytes } from '../serde/index.ts'
 import { cacheBudget } from '../store/cache/budget.ts'
 import { type GlobalState, openGlobalState } from '../store/globalState.ts'
@@ -19,7 +19,7 @@ import { Supervisor } from '../task/supervisor.ts'
 import { VirtualClock } from '../time.ts'
 import type { Buildable, BuiltTopology } from '../topology/built.ts'
 import { type InstanceEnv, TopologyInstance } from '../topology/instance.ts'
-import type { RecordContext, SinkNode, SubTopology } from '../topology/node.ts'
+import type { Answer, OperatorRequest, RecordContext, SinkNode, SubTopology } from '../topology/node.ts'
 import { Origin } from '../topology/origin.ts'
 import { type ResolvedPartitions, resolvePartitions } from '../topology/partitions.ts'
 import { matcher } from '../topology/patterns.ts'
@@ -48,6 +48,9 @@ export interface Sent {
 }
 
 type TopicLike<K, V> = Pick<Topic<K, V>, 'name' | 'key' | 'value'>
+
+/** A behaviour, to be asked. */
+type Questioned = { readonly name: string; readonly key: Serde<unknown> }
 
 let runs = 0 // keeps the in-memory databases of one process apart
 
@@ -179,6 +182,26 @@ export class Driver {
     }
     this.#out.push(...rest)
     return taken
+  }
+
+  /** What the behaviour answers to a query, from the state as it is. Throws what the handler throws. */
+  query(behaviour: Questioned, key: unknown, name: string, input?: unknown): Promise<unknown> {
+    return this.#request(behaviour, { kind: 'query', name, key, input })
+  }
+
+  /** Worked with all it causes, then answered. Throws what the handler throws. */
+  ask(behaviour: Questioned, key: unknown, name: string, input?: unknown): Promise<unknown> {
+    return this.#request(behaviour, { kind: 'ask', name, key, input })
+  }
+
+  async #request({ name, key }: Questioned, request: OperatorRequest): Promise<unknown> {
+    const tasks = this.tasks.filter((task) => task.has(name))
+    if (tasks.length === 0) throw new TopologyError(`The topology has no behaviour "${name}".`)
+    const bytes = key.encode(request.key)
+    const answer = await tasks[partitionFor(bytes, 0, bytes.length, tasks.length)]!.answer(name, request)
+    await this.#settle()
+    if ('refused' in answer) throw answer.refused
+    return answer.reply
   }
 
   /** Moves the wall clock; punctuators that come due fire in the order of their times, then time goes on for what closes while no record comes. */
@@ -345,6 +368,14 @@ class DrivenTask implements InstanceEnv {
       this.#source = undefined
     }
     await this.punctuate('stream', this.#time.now)
+  }
+
+  has(node: string): boolean {
+    return this.#sub.nodes.some(({ name }) => name === node)
+  }
+
+  answer(node: string, request: OperatorRequest): MaybePromise<Answer> {
+    return this.#instance.answer(node, request)
   }
 
   async punctuate(type: 'stream' | 'wall', time: number): Promise<void> {

@@ -8,10 +8,12 @@ import { locate } from './failure.ts'
 import { Guard, type RecordSupervisor } from './guard.ts'
 import type { Meter } from './meter.ts'
 import type {
+  Answer,
   Cancellable,
   Node,
   Operator,
   OperatorContext,
+  OperatorRequest,
   ProcessorNode,
   RecordContext,
   SinkNode,
@@ -236,15 +238,15 @@ class NodeContext implements OperatorContext {
   }
 
   /** @internal For calls of the task into the operator: throws say where. */
-  guarded(run: () => MaybePromise<void>): MaybePromise<void> {
+  guarded<T>(run: () => MaybePromise<T>): MaybePromise<T> {
     return this.#guard(run)
   }
 
-  #guard(run: () => MaybePromise<void>): MaybePromise<void> {
+  #guard<T>(run: () => MaybePromise<T>): MaybePromise<T> {
     this.#running.at = this.nodeName
     try {
       const result = run()
-      return result === undefined ? undefined : result.catch((e) => this.#rethrow(e, this.nodeName))
+      return result instanceof Promise ? result.catch((e) => this.#rethrow(e, this.nodeName)) : result
     } catch (error) {
       return this.#rethrow(error, this.#running.at)
     }
@@ -315,9 +317,11 @@ export class TopologyInstance {
   readonly #sources = new Map<string, CompiledSource>()
   readonly #operators: { node: ProcessorNode; operator: Operator; context: NodeContext }[] = []
   readonly #contexts: readonly NodeContext[]
+  readonly #taskId: string
   readonly #settling: { operator: Operator; context: NodeContext }[] = [] // those with work of their own
 
   constructor(sub: SubTopology, env: InstanceEnv) {
+    this.#taskId = env.taskId
     const running: Running = { at: '' }
     const contexts = new Map<string, NodeContext>()
     const operators = new Map<string, Operator>()
@@ -407,6 +411,13 @@ export class TopologyInstance {
       const settling = context.guarded(() => operator.settle!(all))
       if (settling !== undefined) await settling
     }
+  }
+
+  /** What the operator of that node says to a request. Not with a record in hand. Rejects with what fails the task. */
+  answer(node: string, request: OperatorRequest): MaybePromise<Answer> {
+    const asked = this.#operators.find(({ operator, context }) => operator.answer && context.nodeName === node)
+    if (asked) return asked.context.guarded(() => asked.operator.answer!(request))
+    return { refused: new TopologyError(`Node "${node}" answers no requests in task ${this.#taskId}.`) }
   }
 
   /** `abandon` of every operator. */

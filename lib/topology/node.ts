@@ -131,6 +131,17 @@ export interface OperatorContext {
   save(slot: string, value: number): void
 }
 
+/** A question from outside about one key: a query only reads, an ask may change and forward. */
+export interface OperatorRequest {
+  readonly kind: 'query' | 'ask'
+  readonly name: string
+  readonly key: unknown
+  readonly input: unknown
+}
+
+/** `refused` is the asker's to hear, and nothing has changed then; what `answer` throws is the task's failure. */
+export type Answer = { readonly reply: unknown } | { readonly refused: unknown }
+
 export interface Operator {
   init?(context: OperatorContext): void
   // biome-ignore lint/suspicious/noExplicitAny: typed at the operators
@@ -139,6 +150,8 @@ export interface Operator {
   prefetch?(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void>
   /** What `prefetch` reads depends on the times in the set: not called where an extractor gives other times. */
   readonly prefetchByTime?: boolean
+  /** Called with no record in hand. */
+  answer?(request: OperatorRequest): MaybePromise<Answer>
   /** True while it holds records whose work goes on after `process` returned. */
   readonly unsettled?: boolean
   /** Passes on what such work has given; with `all`, waits until nothing is unsettled. Called between records, and before a commit flushes. */

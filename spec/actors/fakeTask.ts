@@ -114,4 +114,8 @@ export class FakeTask implements TaskRun {
   async inspect<T>(): Promise<T> {
     throw new Error('not used here')
   }
+
+  async request(): Promise<unknown> {
+    throw new Error('not used here')
+  }
 }

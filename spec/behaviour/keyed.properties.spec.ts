@@ -2,7 +2,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { keyedBehaviour } from '../../lib/behaviour/keyed.ts'
-import type { KeyContext, KeyedLogic, Next } from '../../lib/behaviour/port.ts'
+import type { Asked, KeyContext, KeyedLogic, Next } from '../../lib/behaviour/port.ts'
 import { topic } from '../../lib/dsl/index.ts'
 import { json, string } from '../../lib/serde/index.ts'
 import { drive } from '../../lib/testing/drive.ts'
@@ -29,6 +29,12 @@ class Logic implements KeyedLogic<string, number> {
       else timers.set(name, { after })
     }
     return order.keep
+  }
+
+  query(): void {}
+
+  ask(): Asked<number> {
+    return { state: undefined, reply: undefined }
   }
 
   timer(name: string, state: number | undefined, due: number, context: KeyContext<string>): Next<number> {

@@ -1,7 +1,7 @@
 /** What hosts a keyed behaviour, with logic written out by hand: state, timers and their order, what goes out, what a restart keeps. */
 import { expect } from 'chai'
 import { type Behaviour, keyedBehaviour } from '../../lib/behaviour/keyed.ts'
-import type { KeyContext, KeyedLogic, Next } from '../../lib/behaviour/port.ts'
+import type { Asked, KeyContext, KeyedLogic, Next } from '../../lib/behaviour/port.ts'
 import { topic } from '../../lib/dsl/index.ts'
 import { json, nullable, string } from '../../lib/serde/index.ts'
 import { type Driver, drive } from '../../lib/testing/drive.ts'
@@ -30,6 +30,15 @@ class Logic implements KeyedLogic<string, number> {
     if (say !== undefined) context.emit('said', `${input} ${say} ${state ?? '-'}`)
     if (fail) throw new Error('no')
     return keep
+  }
+
+  query(name: string, state: number | undefined, input: unknown, key: string): unknown {
+    if (input === 'fail') throw new Error('no')
+    return `${name} ${key} ${state ?? '-'}`
+  }
+
+  ask(name: string, state: number | undefined, input: unknown, context: KeyContext<string>): Asked<number> {
+    return { state: this.receive(name, state, input, context), reply: state }
   }
 
   timer(name: string, state: number | undefined, due: number, context: KeyContext<string>): Next<number> {
@@ -145,6 +154,35 @@ describe('A keyed behaviour', () => {
     expect(error).to.have.property('code', 'ERR_PROCESSING')
     await send('a', { say: 'still' }, 50)
     expect(heard()).to.deep.equal(['orders still 1'])
+  })
+
+  it('answers queries from the state as it is', async () => {
+    await send('a', { keep: 7 })
+    expect(await d.query(behaviour(), 'a', 'what')).to.equal('what a 7')
+    expect(await d.query(behaviour(), 'b', 'what')).to.equal('what b -')
+    expect(await d.query(behaviour(), 'a', 'what', 'fail').catch((e: Error) => e.message)).to.equal('no')
+  })
+
+  it('works asks as records that come now: they change state, set timers and emit', async () => {
+    await d.advance(1_000)
+    await send('a', { keep: 1 }, 0)
+    const set = { t: 1_500 }
+    expect(await d.ask(behaviour(), 'a', 'void', { keep: 2, say: 'x', set })).to.equal(1)
+    await send('b', {}, 2_000)
+    expect(d.output(said).map(({ key, value, timestamp }) => [key, value, timestamp])).to.deep.equal([
+      ['a', 'void x 1', 1_000],
+      ['a', 'a t 1500 2', 1_500]
+    ])
+  })
+
+  it('fires timers that are due before an ask, and changes nothing for one that throws', async () => {
+    await send('a', { keep: 1, set: { end: 50 } })
+    expect(
+      await d.ask(behaviour(), 'a', 'void', { keep: 9, say: 'x', fail: true }).catch((e: Error) => e.message)
+    ).to.equal('no')
+    await d.send(more, 'b', {}, { timestamp: 60 })
+    expect(await d.ask(behaviour(), 'a', 'void', {})).to.equal(undefined)
+    expect(heard()).to.deep.equal(['a end 50 1'])
   })
 
   it('leaves out records without key or value, and counts them', async () => {

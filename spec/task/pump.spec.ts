@@ -381,6 +381,121 @@ describe('The pump', () => {
     expect(await rig.inbox.ask(() => 1).catch((e: unknown) => e)).to.have.property('code', 'ERR_STATE')
   })
 
+  describe('with asks', () => {
+    /** An ask that emits, and how it ended. */
+    const ask = (rig: Rig, reply: string): { ended: () => unknown } => {
+      let ended: unknown
+      rig.inbox
+        .request(() => {
+          rig.committer.records++
+          return { reply }
+        })
+        .then(
+          (value) => (ended = value),
+          (error) => (ended = error.code)
+        )
+      return { ended: () => ended }
+    }
+    const gated = (rig: Rig): (() => void) => {
+      let open!: () => void
+      rig.producer.gate = new Promise((resolve) => {
+        open = resolve
+      })
+      return open
+    }
+
+    it('commits at once, and replies when the commit is through', async () => {
+      const rig = new Rig().run()
+      const open = gated(rig)
+      const asked = ask(rig, 'x')
+      await rig.rest()
+      expect([asked.ended(), rig.producer.calls.at(-1)]).to.deep.equal([undefined, 'commit'])
+      open()
+      await rig.rest()
+      expect(asked.ended()).to.equal('x')
+      await rig.drained()
+    })
+
+    it('replies with the next commit to what is asked while one is under way', async () => {
+      const rig = new Rig().run()
+      const open = gated(rig)
+      const first = ask(rig, 'x')
+      await rig.rest()
+      const second = ask(rig, 'y')
+      await rig.rest()
+      open()
+      const next = gated(rig)
+      await rig.rest()
+      expect([first.ended(), second.ended()]).to.deep.equal(['x', undefined])
+      next()
+      await rig.rest()
+      expect(second.ended()).to.equal('y')
+      await rig.drained()
+    })
+
+    it('replies without a commit when there is nothing to commit, and to refusals at once', async () => {
+      const rig = new Rig().run()
+      expect(await rig.inbox.request(() => ({ reply: 1 }))).to.equal(1)
+      expect(await rig.inbox.request(() => ({ refused: 2 })).catch((e: unknown) => e)).to.equal(2)
+      expect(rig.commits).to.deep.equal([])
+      await rig.drained()
+    })
+
+    it('replies with the commit that is repeated when the group has refused the first', async () => {
+      const rig = new Rig().run()
+      rig.producer.fail.sendOffsets = staleMember()
+      const held = ask(rig, 'x')
+      await rig.rest()
+      const later = ask(rig, 'y')
+      await rig.rest()
+      expect([held.ended(), later.ended(), rig.inbox.asking]).to.deep.equal([undefined, undefined, true])
+      rig.pump.renew(meta(2))
+      await rig.rest()
+      await rig.clock.advance(100)
+      await rig.rest()
+      expect([held.ended(), later.ended()]).to.deep.equal(['x', 'y'])
+      await rig.drained()
+    })
+
+    it('says that the outcome is unknown when the commit fails or the task is lost, and that nothing was done to the rest', async () => {
+      const rig = new Rig().run()
+      rig.producer.fail.commit = new TransportError('no answer', 'unknown-outcome')
+      const asked = ask(rig, 'x')
+      await rig.done.catch(() => {})
+      await rig.rest()
+      expect(asked.ended()).to.equal('ERR_UNKNOWN_OUTCOME')
+
+      const lost = new Rig().run()
+      gated(lost)
+      const sealed = ask(lost, 'x')
+      await lost.rest()
+      const worked = ask(lost, 'y')
+      await lost.rest()
+      lost.pump.pause()
+      await lost.rest()
+      const waits = ask(lost, 'z')
+      lost.stop.abort(new Error('lost'))
+      await lost.done.catch(() => {})
+      await lost.rest()
+      expect([sealed.ended(), worked.ended(), waits.ended()]).to.deep.equal([
+        'ERR_UNKNOWN_OUTCOME',
+        'ERR_UNKNOWN_OUTCOME',
+        'ERR_STATE'
+      ])
+    })
+
+    it('fails the task with what the work throws', async () => {
+      const rig = new Rig().run()
+      const asked = rig.inbox
+        .request(() => {
+          throw new Error('mine')
+        })
+        .catch((e: unknown) => e)
+      expect(await rig.done.catch((e: Error) => e.message)).to.equal('mine')
+      expect(await asked).to.have.property('code', 'ERR_UNKNOWN_OUTCOME')
+    })
+  })
+
   it('stops at once on abort and starts no commit', async () => {
     const rig = new Rig().run()
     rig.push(2)
