@@ -24,7 +24,8 @@ const HELP = `npm run bench -- [options] [workload …]
   --guarantee NAME  at-least-once or exactly-once (default: both)
   --records N       input records of each workload (default 1000000)
   --pairs N         runs of each side, alternately (default 3)
-  --quick           20,000 records, one pair without a warm-up, kafka-streams only, records/s only, no targets: is every result right?
+  --quick           20,000 records, one pair without a warm-up, kafka-streams only (at-least-once), no times, no targets:
+                    is every result right?
   --brokers LIST    host:port[,host:port]: use this Kafka instead of starting one (topics bench-… are made and removed)
   --json FILE       write the figures to FILE
   --report DIR      write a page with charts there (default bench/report when all workloads were run in full)
