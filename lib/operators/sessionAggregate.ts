@@ -54,7 +54,7 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
   #time = -1 // highest time seen here; kept over restarts by context.save
   #closed = Number.NEGATIVE_INFINITY // sessions that end before it are closed
   #marks!: TimeQueue
-  #updates = new Map<string, Map<string, Update<A>>>() // with a cache: since the last flush, by row and session
+  #updates = new Map<string, Update<A>[]>() // with a cache: since the last flush, by row, in the order of the last changes
 
   constructor(
     store: string,
@@ -193,28 +193,22 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     }
   ): MaybePromise<void> {
     const { headers } = record
-    const updates: Update<A>[] = []
-    const same = now.start === now.end && gone.length === 1 && gone[0]!.start === now.start && now.value !== null
-    let old: A | null = null
-    if (same && gone[0]!.end === now.end) old = gone[0]!.value
-    else for (const { start, end, value } of gone) updates.push({ start, end, old: value, value: null, headers })
-    // A function that gives null for a new session: as in Kafka Streams, a tombstone, unless the same one went out just now.
     const told = now.start === now.end && gone.length === 1 && gone[0]!.start === now.start && gone[0]!.end === now.end
-    if (now.value !== null || !(this.#caching || told)) updates.push({ ...now, old, headers })
-    if (!this.#caching) return this.#give(record.key, updates, 0)
-    let known = this.#updates.get(id)
-    if (known === undefined) {
-      known = new Map()
+    const same = told && now.value !== null
+    const old = same ? gone[0]!.value : null
+    if (this.#caching) {
+      const known = this.#updates.get(id) ?? []
       this.#updates.set(id, known)
+      if (!same) for (const { start, end, value } of gone) note(known, start, end, value, null, headers)
+      if (now.value !== null) note(known, now.start, now.end, old, now.value, headers)
+      if (known.length === 0) this.#updates.delete(id)
+      return
     }
-    for (const update of updates) {
-      const session = `${update.start} ${update.end}`
-      const first = known.get(session)
-      const first0 = first === undefined ? update.old : first.old
-      known.delete(session) // it goes in the order of the last changes
-      if (first0 !== null || update.value !== null) known.set(session, { ...update, old: first0 })
-    }
-    if (known.size === 0) this.#updates.delete(id)
+    const updates: Update<A>[] = []
+    if (!same) for (const { start, end, value } of gone) updates.push({ start, end, old: value, value: null, headers })
+    // A function that gives null for a new session: as in Kafka Streams, a tombstone, unless the same one went out just now.
+    if (now.value !== null || !told) updates.push({ ...now, old, headers })
+    return this.#give(record.key, updates, 0)
   }
 
   #give(key: K, updates: readonly Update<A>[], from: number): MaybePromise<void> {
@@ -229,7 +223,7 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     const updates = this.#updates.get(row.id)
     if (updates === undefined || isMark(row.id)) return
     this.#updates.delete(row.id)
-    return this.#give(this.#ids.key(row.id, 1), [...updates.values()], 0)
+    return this.#give(this.#ids.key(row.id, 1), updates, 0)
   }
 
   /** Sessions that are closed leave the store, in the order of time; on close they go on. */
@@ -272,6 +266,26 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     const windowedKey: Windowed<K> = { key, start, end }
     return this.#context.forward(new StreamRecord(windowedKey, change, end, headers))
   }
+}
+
+/** One update a session; it goes in the order of the last changes. Searched from the end: the session that grows is the last one. */
+function note<A>(
+  known: Update<A>[],
+  start: number,
+  end: number,
+  old: A | null,
+  value: A | null,
+  headers: Headers
+): void {
+  let first = old
+  for (let i = known.length - 1; i >= 0; i--) {
+    const update = known[i]!
+    if (update.end !== end || update.start !== start) continue
+    first = update.old
+    known.splice(i, 1)
+    break
+  }
+  if (first !== null || value !== null) known.push({ start, end, old: first, value, headers })
 }
 
 function* rows(keys: readonly (string | undefined)[]): Generator<string> {
