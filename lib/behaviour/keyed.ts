@@ -1,6 +1,7 @@
 /** Adds a keyed behaviour to a topology: a source for each input, one node with state and timers, a sink for each output. */
 import type { Target, Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
+import { withRetries } from '../operators/retries.ts'
 import type { Serde } from '../record.ts'
 import type { StoreSpec } from '../store/port.ts'
 import type { Rule } from '../supervise/rules.ts'
@@ -62,14 +63,23 @@ function addKeyed<K, S>(topology: Topology, name: string, parts: KeyedParts<K, S
   topology.addStore({ ...spec, name: timersName(name), value: markSerde } as StoreSpec<K, unknown>)
   const sinks = new Map(outputs.map(([output]) => [output, `${name}-to-${output}`]))
   const node = { name, inputs: new Map(inputs.map(([input, { name: t }]) => [t, input])), outputs: sinks, key, logic }
-  topology.addProcessor({
+  const draft = {
     name,
     parents,
     stores: [stateName(name), timersName(name)],
     create: () => new KeyedOperator(node),
     what: 'behaviour',
     supervise: parts.supervise
-  })
+  }
+  const values = new Map(inputs.map(([, topic]) => [topic.name, topic.value as Serde<unknown>]))
+  topology.addProcessor(
+    withRetries(
+      topology,
+      draft,
+      () => key as Serde<unknown>,
+      (topic) => values.get(topic)!
+    )
+  )
   topology.copartition(name, parents)
   for (const [output, target] of outputs) {
     const { name: to, key: ofKey, value } = target as unknown as Topic<unknown, unknown>

@@ -1,6 +1,7 @@
 /** What a stream or table is within the graph, and the steps that the typed classes share. */
 import { TopologyError } from '../errors.ts'
 import { RepartitionOperator } from '../operators/repartition.ts'
+import { withRetries } from '../operators/retries.ts'
 import type { Serde } from '../record.ts'
 import { json } from '../serde/json.ts'
 import type { Rule } from '../supervise/rules.ts'
@@ -47,7 +48,7 @@ export const superviseOf = ({ supervise }: Named): { supervise?: readonly Rule[]
 export function step(part: Part<unknown, unknown>, what: string, options: StepOptions, create: () => Operator): string {
   const { graph } = part
   const name = options.name ?? deriveName(part.anchor, what, (n) => graph.hasName(n))
-  graph.addProcessor({
+  const draft = {
     name,
     parents: [part.node],
     stores: options.stores ?? [],
@@ -56,7 +57,19 @@ export function step(part: Part<unknown, unknown>, what: string, options: StepOp
     create,
     keepsKey: options.keepsKey ?? false,
     supervise: options.supervise
-  })
+  }
+  const value = valueSerde(part, undefined)
+  // mapAsync keeps the order of each key by itself, and what it calls ends after `process` has returned.
+  const kept =
+    what === 'mapAsync'
+      ? draft
+      : withRetries(
+          graph,
+          draft,
+          () => keySerde(part, undefined, what),
+          () => value
+        )
+  graph.addProcessor(kept)
   return name
 }
 

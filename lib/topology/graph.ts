@@ -15,6 +15,8 @@ export type { Buildable, BuiltTopology, ChangelogTopic, GlobalTopic, Repartition
 
 export interface ProcessorDraft extends Omit<ProcessorNode, 'kind' | 'stores' | 'keepsKey' | 'supervise'> {
   readonly supervise?: readonly Rule[] | undefined
+  /** It keeps records that a rule retries by key. Default false: such rules are refused. */
+  readonly keepsRetries?: boolean
   readonly stores?: readonly string[]
   /** Global tables that were added. */
   readonly globals?: readonly string[]
@@ -91,8 +93,8 @@ export class Topology implements Buildable {
         }
       )
     }
-    const { supervise, ...rest } = draft
-    const rules = checkRules(supervise, `${draft.name}.supervise`, 'node')
+    const { supervise, keepsRetries, ...rest } = draft
+    const rules = checkRules(supervise, `${draft.name}.supervise`, keepsRetries ? 'node' : 'outer')
     const kept = { stores: [...stores], keepsKey: draft.keepsKey ?? false }
     this.#add({ ...rest, ...kept, ...(rules.length > 0 ? { supervise: rules } : {}), kind: 'processor' })
   }

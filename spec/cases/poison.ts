@@ -2,6 +2,7 @@
  * A poison record with each directive, as a job on a log given by the caller. Claims: the partition moves on, waits for its record, waits for its
  * key only, or stops visibly; other partitions go on; a dead letter is the record as it was, with its context; nothing restarts without end.
  */
+import { rm } from 'node:fs/promises'
 import { expect } from 'chai'
 import {
   createRuntime,
@@ -195,6 +196,44 @@ export function poisonCases(name: string, open: () => Promise<PoisonLog>, unique
       await running.drain()
       expect(await committed(0)).to.equal(1)
       expect(runs[2]).to.equal(1)
+    })
+
+    it('is tried again by key: later records of its key wait behind it, in order; its partition and its offset go on', async () => {
+      poison = 3
+      await publish()
+      await start([on(Poison).retry({ times: 5, order: 'key', backoff: exponential(150, 150) })])
+      await comesOut(1, 3, 5, 6, 7)
+      await until(async () => (await committed(0)) >= 5)
+      expect(values()).to.not.include('4')
+      await comesOut(2, 4)
+      expect(values().filter((v) => v === '2' || v === '4')).to.deep.equal(['2', '4'])
+      expect(runs).to.deep.include({ 2: 4, 4: 1 })
+    })
+
+    it('that waits by key survives a crash, with its attempts and what waits behind it', async () => {
+      poison = 4
+      await publish()
+      const retry = (wait: number) =>
+        on(Poison).retry({
+          times: 3,
+          order: 'key',
+          backoff: exponential(wait, wait),
+          otherwise: skip({ to: deadLetter(`${id}-dead`) })
+        })
+      const running = await start([retry(700)])
+      await comesOut(1, 3, 5, 6, 7)
+      await until(async () => (await committed(0)) >= 5)
+      await running.kill()
+      await rm(state.path, { recursive: true })
+      await start([retry(10)])
+      await comesOut(4)
+      expect(values().filter((v) => Number(v) === 2)).to.deep.equal([])
+      await until(() => dead.seen.length === 1)
+      expect(dead.seen[0]).to.deep.include({ key: 'bad', value: '{"n":2}', timestamp: 1_001 })
+      expect(dead.seen[0]!.headers).to.include({ from: 'spec' })
+      expect(context(dead.seen[0]!.headers)).to.deep.include({ topic: `${id}-in`, offset: '1', attempt: '4' })
+      expect(runs[2]).to.equal(4)
+      expect([...values()].sort()).to.deep.equal(['1', '3', '4', '5', '6', '7'])
     })
 
     it('stops its task visibly: health says so, the error is there, the others go on', async () => {
