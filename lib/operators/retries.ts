@@ -49,7 +49,8 @@ const MOST = 1_000
 /**
  * Owns the store `<node>-retries`. The lines are kept in memory too, some 100 bytes for each record that waits.
  * @example
- * { supervise: [on(ServiceError).retry({ times: 10, order: 'key', backoff: exponential('1s', '10m') })] }
+ * const supervise = [on(TypeError).retry({ times: 10, order: 'key', backoff: exponential('1s', '10m') })]
+ * stream.filter(({ value }) => value.delay > 15, { supervise })
  */
 export class RetriesOperator implements Operator {
   readonly prefetch?: NonNullable<Operator['prefetch']>

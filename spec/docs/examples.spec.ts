@@ -35,6 +35,8 @@ const GIVEN = `
 import {
   hopping, keyValueStore, session, sliding, topic, topology, tumbling, unlimited, windowStore
 } from '../../../lib/dsl/index.ts'
+import { exponential } from '../../../lib/supervise/backoff.ts'
+import { on } from '../../../lib/supervise/rules.ts'
 import { changed, double, int, json, long, nullable, serde, sessionWindowed, type StandardSchema, string, windowed } from '../../../lib/serde/index.ts'
 interface Flight { date: string; origin: string; state: string; delay: number; distance: number }
 interface Airport { name: string; state: string; open: boolean }
@@ -56,7 +58,7 @@ const z = { // a schema library
     '~standard': { vendor: 'z', validate: (value) => ({ value: value as T }) }
   })
 }
-void [changed, double, hopping, keyValueStore, session, sliding, tumbling, unlimited, windowStore, int, long, nullable, serde, sessionWindowed, windowed, orders, lines, web, mobile, counts, pair, z]
+void [exponential, on, changed, double, hopping, keyValueStore, session, sliding, tumbling, unlimited, windowStore, int, long, nullable, serde, sessionWindowed, windowed, orders, lines, web, mobile, counts, pair, z]
 export type Check = (actual: unknown, expected: unknown) => void
 `
 
