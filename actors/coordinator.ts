@@ -1,18 +1,21 @@
 /** Membership, assignment and shutdown of one runtime as a state machine; tasks are its children. This is the logic a host invokes. */
-import { type AnyActorRef, assign, emit, enqueueActions, fromPromise, setup } from 'xstate'
+import { type AnyActorRef, assign, emit, enqueueActions, fromPromise, fromTransition, sendTo, setup } from 'xstate'
+import type { Until } from '../lib/options/until.ts'
 import type {
   ErrorFacts,
   GroupEvent,
   PlannedTask,
+  RunReport,
   RuntimeCommand,
   RuntimeEvent,
+  RuntimeFigures,
   TaskOutcome,
   TaskProgress,
   TaskReport,
   TaskRole,
   TaskStateName
 } from './events.ts'
-import { factsOf } from './events.ts'
+import { factsOf, NO_REPORT } from './events.ts'
 import { taskMachine } from './task.ts'
 
 /*
@@ -66,9 +69,13 @@ export interface RuntimeContext {
   readonly together: boolean
   readonly generation: number
   readonly cause: ErrorFacts | undefined
+  readonly until: Until | undefined
+  readonly report: RunReport
 }
 
 export interface RuntimeInput {
+  /** A batch: processes up to there, drains, and is done with a `RunReport`. Default: runs until it is told to drain. */
+  readonly until?: Until
   /** Default true: a host that invokes the logic need not send START. */
   readonly autostart?: boolean
 }
@@ -79,6 +86,7 @@ type RuntimeMessage =
   | TaskReport
   | { readonly type: 'REOPEN'; readonly task: string }
   | ({ readonly type: 'PROGRESS' } & TaskProgress)
+  | ({ readonly type: 'FIGURES' } & RuntimeFigures)
   | { readonly type: `xstate.done.actor.task.${string}`; readonly output: TaskOutcome }
   | { readonly type: `xstate.error.actor.task.${string}`; readonly error: unknown }
 
@@ -86,12 +94,21 @@ export interface WorkerInput {
   /** Tells apart two actors of one logic: only the first may run. */
   readonly runtime: AnyActorRef
 }
+export interface PrepareInput extends WorkerInput {
+  readonly until: Until | undefined
+}
 export interface RethrowInput extends WorkerInput {
   readonly cause: ErrorFacts | undefined
 }
 
-const unprovided = <I>() =>
-  fromPromise<void, I>(async () => {
+/** Shows in an inspector what the pumps do: an actor whose snapshot is the last figures, told at most once a second. */
+const pumpFigures = fromTransition(
+  (_: RuntimeFigures, { type, ...figures }: { type: 'FIGURES' } & RuntimeFigures): RuntimeFigures => figures,
+  { records: 0, recordsPerSecond: 0, lag: 0, cacheBytes: 0, commitMs: 0 }
+)
+
+const unprovided = <I, O = void>() =>
+  fromPromise<O, I>(async () => {
     throw new Error('This worker is given by provide()')
   })
 
@@ -122,15 +139,17 @@ export const coordinatorMachine = setup({
     context: {} as RuntimeContext,
     events: {} as RuntimeMessage,
     input: {} as RuntimeInput | undefined,
+    output: {} as RunReport,
     emitted: {} as RuntimeEvent,
     tags: {} as 'healthy'
   },
   actors: {
     /** Lasts as long as the machine: its abort is how a host that simply stops us is noticed, and everything closed. */
     presence: unprovided<WorkerInput>(),
-    prepare: unprovided<WorkerInput>(),
+    pump: pumpFigures,
+    prepare: unprovided<PrepareInput>(),
     join: unprovided<WorkerInput>(),
-    leave: unprovided<WorkerInput>(),
+    leave: unprovided<WorkerInput, RunReport>(),
     rethrow: unprovided<RethrowInput>(),
     task: taskMachine
   },
@@ -271,14 +290,26 @@ export const coordinatorMachine = setup({
     rebalancing: true,
     together: false,
     generation: -1,
-    cause: undefined
+    cause: undefined,
+    until: input?.until,
+    report: NO_REPORT
   }),
+  output: ({ context }) => context.report,
   initial: 'idle',
-  invoke: { id: 'presence', src: 'presence', input: ({ self }) => ({ runtime: self }) },
+  invoke: [
+    { id: 'presence', src: 'presence', input: ({ self }) => ({ runtime: self }) },
+    { id: 'pump', src: 'pump' }
+  ],
   on: {
     TASK: { actions: { type: 'note', params: ({ event }) => ({ report: event }) } },
     PROGRESS: {
       actions: emit(({ event: { type: _, ...progress } }) => ({ type: 'task.progress' as const, ...progress }))
+    },
+    FIGURES: {
+      actions: [
+        sendTo('pump', ({ event }) => event),
+        emit(({ event: { type: _, ...figures } }) => ({ type: 'runtime.progress' as const, ...figures }))
+      ]
     },
     PAUSE: { actions: [assign({ paused: true }), { type: 'tell', params: { type: 'PAUSE' } }] },
     RESUME: { actions: [assign({ paused: false }), { type: 'tell', params: { type: 'RESUME' } }] },
@@ -341,7 +372,7 @@ export const coordinatorMachine = setup({
     preparing: {
       invoke: {
         src: 'prepare',
-        input: ({ self }) => ({ runtime: self }),
+        input: ({ context, self }) => ({ runtime: self, until: context.until }),
         onDone: 'member',
         onError: {
           target: 'leaving',
@@ -417,7 +448,12 @@ export const coordinatorMachine = setup({
       after: { drainWithin: { actions: { type: 'tell', params: { type: 'KILL' } } } }
     },
     leaving: {
-      invoke: { src: 'leave', input: ({ self }) => ({ runtime: self }), onDone: 'ended', onError: 'ended' }
+      invoke: {
+        src: 'leave',
+        input: ({ self }) => ({ runtime: self }),
+        onDone: { target: 'ended', actions: assign({ report: ({ event }) => event.output }) },
+        onError: 'ended'
+      }
     },
     ended: {
       always: [{ guard: 'failed', target: 'failed' }, { target: 'stopped' }]

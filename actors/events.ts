@@ -117,6 +117,38 @@ export interface TaskProgress {
   readonly restored?: { readonly done: number; readonly total: number }
 }
 
+/** What the pumps of a process do, together. */
+export interface RuntimeFigures {
+  /** Source records committed by this process since it started. */
+  readonly records: number
+  /** Over the time since the last report. */
+  readonly recordsPerSecond: number
+  /** Records that the broker is known to have behind the committed positions, over the tasks here. */
+  readonly lag: number
+  /** Bytes of all write-back caches. */
+  readonly cacheBytes: number
+  /** The longest commit since the last report, ms. */
+  readonly commitMs: number
+  /** Of a batch run: offsets of the input, over all processes of the job. */
+  readonly batch?: { readonly done: number; readonly total: number }
+}
+
+/** How a run ended that did not fail. */
+export interface RunReport {
+  /** Source records committed by this process. */
+  readonly records: number
+  /** Source partitions of the job, those between its own tasks included. */
+  readonly partitions: number
+  /** From the start to the end, ms. */
+  readonly ms: number
+  /** It got to where `until` says; always false without. */
+  readonly reached: boolean
+  /** For `process.exitCode`: 2 when there was an `until` and it was stopped before it got there, else 0. */
+  readonly exitCode: 0 | 2
+}
+
+export const NO_REPORT: RunReport = { records: 0, partitions: 0, ms: 0, reached: false, exitCode: 0 }
+
 /** What a runtime tells the outside: `running.on('task.failed', …)`. */
 export type RuntimeEvent =
   | { readonly type: 'task.ready'; readonly task: string }
@@ -133,6 +165,8 @@ export type RuntimeEvent =
   | { readonly type: 'task.restarted'; readonly task: string; readonly attempt: number }
   /** At most once a second and task. */
   | ({ readonly type: 'task.progress' } & TaskProgress)
+  /** At most once a second, while records are committed. */
+  | ({ readonly type: 'runtime.progress' } & RuntimeFigures)
   | {
       readonly type: 'runtime.rebalanced'
       readonly generation: number

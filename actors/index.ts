@@ -92,7 +92,8 @@ export {
 } from '../lib/errors.ts'
 export { type KafkaWireOptions, kafkaTransport } from '../lib/kafka/kafkajs.ts'
 export type { Transport } from '../lib/kafka/port.ts'
-export type { MillraceOptions } from '../lib/options/options.ts'
+export type { Inspect, MillraceOptions } from '../lib/options/options.ts'
+export type { Until } from '../lib/options/until.ts'
 export type { Headers, Serde, Tp } from '../lib/record.ts'
 export { StreamRecord } from '../lib/record.ts'
 export {
@@ -129,16 +130,18 @@ export type { Guarantee, Logger } from '../lib/task/port.ts'
 export type { Clock, Duration } from '../lib/time.ts'
 export { Topology } from '../lib/topology/graph.ts'
 export type { Change, Operator, OperatorContext } from '../lib/topology/node.ts'
-export type { TaskStatus } from './coordinator.ts'
+export type { RuntimeInput, TaskStatus } from './coordinator.ts'
 export type {
   ErrorFacts,
+  RunReport,
   RuntimeCommand,
   RuntimeEvent,
+  RuntimeFigures,
   TaskOutcome,
   TaskProgress,
   TaskRole,
   TaskStateName
 } from './events.ts'
 export type { RuntimeLogic, RuntimeSnapshot } from './logic.ts'
-export type { RunningRuntime, RunOptions } from './running.ts'
+export type { RunningRuntime, RunOptions, RuntimeStatus } from './running.ts'
 export { createRuntime, type Runtime } from './runtime.ts'

@@ -1,8 +1,12 @@
 /** The coordinator machine over real handles: what a host invokes. Specs give it tasks and transports of their own. */
-import { type AnyActorRef, fromPromise, type SnapshotFrom } from 'xstate'
+import { type AnyActorRef, createActor, fromPromise, type SnapshotFrom } from 'xstate'
 import { StateError } from '../lib/errors.ts'
-import type { Settings } from '../lib/options/options.ts'
-import { coordinatorMachine, type RethrowInput, type WorkerInput } from './coordinator.ts'
+import { type Settings, SILENT } from '../lib/options/options.ts'
+import { checkUntil } from '../lib/options/until.ts'
+import type { Logger } from '../lib/task/port.ts'
+import { type Clock, systemClock } from '../lib/time.ts'
+import { coordinatorMachine, type PrepareInput, type RethrowInput, type WorkerInput } from './coordinator.ts'
+import { NO_REPORT, type RunReport } from './events.ts'
 import { Errors, Session, type SessionOptions } from './workers/session.ts'
 import { taskLogic } from './workers/taskHost.ts'
 
@@ -14,12 +18,12 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
   const errors = new Errors()
   let owner: AnyActorRef | undefined
   let session: Session | undefined
-  let leaving: Promise<void> = Promise.resolve()
+  let leaving: Promise<RunReport> = Promise.resolve(NO_REPORT)
 
   /** Only for the actor that owns the session: another actor of this logic must not close what it does not have. */
   const mine = (actor: AnyActorRef): Session | undefined => (actor === owner ? session : undefined)
 
-  const release = (actor: AnyActorRef, how: 'leave' | 'abandon'): Promise<void> => {
+  const release = (actor: AnyActorRef, how: 'leave' | 'abandon'): Promise<RunReport> => {
     const left = mine(actor)
     if (!left) return leaving
     owner = undefined
@@ -45,7 +49,7 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
             signal.addEventListener('abort', () => void release(input.runtime, 'abandon'), { once: true })
           })
       ),
-      prepare: fromPromise<void, WorkerInput>(({ input: { runtime } }) =>
+      prepare: fromPromise<void, PrepareInput>(({ input: { runtime, until } }) =>
         remembering(async () => {
           if (owner !== undefined) {
             throw new StateError(
@@ -55,7 +59,8 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
           owner = runtime
           await leaving
           session = new Session({
-            settings,
+            settings: hosted(settings, runtime),
+            until: until === undefined ? undefined : checkUntil(until),
             createTask: create,
             send: (message) => runtime.send(message),
             remember: errors.remember
@@ -64,7 +69,7 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
         })
       ),
       join: fromPromise<void, WorkerInput>(({ input }) => remembering(async () => mine(input.runtime)?.join())),
-      leave: fromPromise<void, WorkerInput>(({ input }) => release(input.runtime, 'leave')),
+      leave: fromPromise<RunReport, WorkerInput>(({ input }) => release(input.runtime, 'leave')),
       rethrow: fromPromise<void, RethrowInput>(async ({ input }) => {
         throw errors.find(input.cause)
       }),
@@ -82,4 +87,26 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
     guards: { oneForAll: () => settings.strategy === 'one-for-all' },
     delays: { drainWithin: settings.drainWithinMs }
   })
+}
+
+/** Prints to the console. */
+const XSTATE_LOGGER = (createActor(coordinatorMachine) as unknown as { logger: unknown }).logger
+
+/**
+ * What the options leave open follows the host: its logger, unless it is XState's default (which would print), and its clock when that knows
+ * the time, as `SimulatedClock` does. The machines' own delays run on the host's clock anyway.
+ */
+function hosted(settings: Settings, actor: AnyActorRef): Settings {
+  const { clock, logger } = actor as unknown as { clock: Clock; logger: (...facts: unknown[]) => void }
+  return {
+    ...settings,
+    clock: settings.clock === systemClock && typeof clock?.now === 'function' ? clock : settings.clock,
+    logger: settings.logger === SILENT && logger !== XSTATE_LOGGER ? linesOf(logger) : settings.logger
+  }
+}
+
+/** XState's logger takes anything; it gets level, message and facts. */
+function linesOf(log: (...facts: unknown[]) => void): Logger {
+  const at = (level: string) => (facts: object, message: string) => log(level, message, facts)
+  return { debug: () => {}, info: at('info'), warn: at('warn'), error: at('error') }
 }

@@ -1,8 +1,9 @@
 /** A runtime that runs alone in its process: started, observed, drained by signals, awaited. */
-import { createActor, type SnapshotFrom } from 'xstate'
-import type { Settings } from '../lib/options/options.ts'
+import { createActor, type InspectionEvent, type Observer, type SnapshotFrom } from 'xstate'
+import type { Inspect, Settings } from '../lib/options/options.ts'
+import { checkUntil, type Until } from '../lib/options/until.ts'
 import type { RuntimeContext } from './coordinator.ts'
-import type { RuntimeEvent } from './events.ts'
+import type { RunReport, RuntimeCommand, RuntimeEvent } from './events.ts'
 import type { RuntimeLogic } from './logic.ts'
 
 export interface RunOptions {
@@ -10,30 +11,52 @@ export interface RunOptions {
   signal?: AbortSignal
   /** SIGTERM and SIGINT drain; the second one closes without a commit. The process is never exited. Default true. */
   signals?: boolean
+  /**
+   * A batch: processes what there is up to here, and everything that follows from it inside the job, commits, and stops by itself; `stopped` then
+   * gives the report, with an exit status. Partitions of other processes of the job count by what the group has committed. Default: runs on.
+   */
+  until?: Until
+  /** XState's inspection. Default: that of `createRuntime`. */
+  inspect?: Inspect
 }
 
-export interface RunningRuntime extends AsyncDisposable {
+/** Of a runtime at one moment. Plain data. */
+export interface RuntimeStatus {
   readonly id: string
   /** `member.steady`, `draining` …: see the diagram in docs/design.md. */
   readonly state: string
   readonly healthy: boolean
   readonly tasks: RuntimeContext['tasks']
-  /** Resolves when it has stopped; rejects with the cause when it failed. Who never looks at it gets an unhandled rejection instead. */
-  readonly stopped: Promise<void>
+}
+
+/** A runtime that runs alone. Also what a program without XState holds on to: `send`, `subscribe`, `on`, `stopped`. */
+export interface RunningRuntime extends AsyncDisposable, RuntimeStatus {
+  /** Resolves with a report when it has stopped; rejects with the cause when it failed. Who never looks at it gets an unhandled rejection instead. */
+  readonly stopped: Promise<RunReport>
   /** @returns the function that takes the listener away */
   on<T extends RuntimeEvent['type']>(type: T, listener: (event: Extract<RuntimeEvent, { type: T }>) => void): () => void
+  /** START is sent by `run`; the others are also methods here. */
+  send(command: RuntimeCommand): void
+  /** Told at once, and at each change. @returns the function that takes the listener away */
+  subscribe(listener: (status: RuntimeStatus) => void): () => void
   /** Tasks keep their state and partitions, and process nothing. */
   pause(): void
   resume(): void
   /** Finishes what is in hand, commits, leaves the group. Resolves when stopped; rejects with the cause when it failed. */
-  drain(): Promise<void>
+  drain(): Promise<RunReport>
   /** Leaves without finishing or committing. */
-  kill(): Promise<void>
+  kill(): Promise<RunReport>
 }
 
 export async function running(settings: Settings, logic: RuntimeLogic, options: RunOptions): Promise<RunningRuntime> {
   options.signal?.throwIfAborted()
-  const actor = createActor(logic, { clock: settings.clock })
+  const inspect = (options.inspect ?? settings.inspect) as Observer<InspectionEvent> | undefined
+  const until = options.until === undefined ? undefined : checkUntil(options.until)
+  const actor = createActor(logic, {
+    clock: settings.clock,
+    ...(until === undefined ? {} : { input: { until } }),
+    ...(inspect ? { inspect } : {})
+  })
   let failure: { cause: unknown } | undefined
   let observed = false // somebody waits for the end, so a failure reaches a person
   let snapshot = actor.getSnapshot()
@@ -59,11 +82,11 @@ export async function running(settings: Settings, logic: RuntimeLogic, options: 
 
   const end = finished.then(() => {
     unlisten()
-    if (failure === undefined) return
+    if (failure === undefined) return actor.getSnapshot().output as RunReport
     settings.logger.error({ error: failure.cause, application: settings.id }, 'The runtime failed')
     throw failure.cause
   })
-  const watched = (): Promise<void> => {
+  const watched = (): Promise<RunReport> => {
     observed = true
     return end
   }
@@ -79,6 +102,12 @@ export async function running(settings: Settings, logic: RuntimeLogic, options: 
     if (!observed) return Promise.reject(error)
   })
 
+  const status = (): RuntimeStatus => ({
+    id: settings.id,
+    state: failure ? 'failed' : stateName(snapshot),
+    healthy: snapshot.hasTag('healthy'),
+    tasks: snapshot.context.tasks
+  })
   return {
     id: settings.id,
     get state() {
@@ -95,6 +124,13 @@ export async function running(settings: Settings, logic: RuntimeLogic, options: 
     },
     on(type, listener) {
       const subscription = actor.on(type, (event) => listener(event as Parameters<typeof listener>[0]))
+      return () => subscription.unsubscribe()
+    },
+    send: (command) => actor.send(command),
+    subscribe(listener) {
+      listener(status())
+      const tell = (): void => listener(status())
+      const subscription = actor.subscribe({ next: tell, complete: tell, error: tell })
       return () => subscription.unsubscribe()
     },
     pause: () => actor.send({ type: 'PAUSE' }),

@@ -43,7 +43,10 @@ async function job({ brokers, name, guarantee, stateDir, tasks, seconds }: Job):
     .to(topic(`${name}-out`, { key: string(), value: long() }))
   const runtime = createRuntime({ id: name, topology: t, kafka: { brokers }, stateDir, guarantee })
   const app = await runtime.run()
-  if (seconds === 0) return app.stopped
+  if (seconds === 0) {
+    await app.stopped
+    return
+  }
   while (Object.values(app.tasks).filter((task) => task.state === 'running').length < tasks)
     await delay(systemClock, 100)
   await delay(systemClock, 3_000) // the records of the start are committed

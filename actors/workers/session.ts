@@ -4,6 +4,8 @@ import { kafkajsWire } from '../../lib/kafka/kafkajs.ts'
 import type { Group, GroupHandler, GroupMeta, Transport } from '../../lib/kafka/port.ts'
 import { createTransport } from '../../lib/kafka/transport.ts'
 import type { Settings } from '../../lib/options/options.ts'
+import type { Until } from '../../lib/options/until.ts'
+import { captureEnds } from '../../lib/prepare/ends.ts'
 import { matchedTopics, type PreparedTopology, planOf, prepare, replan } from '../../lib/prepare/prepare.ts'
 import { Purge } from '../../lib/prepare/purge.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
@@ -19,20 +21,31 @@ import {
   type Failure,
   factsOf,
   type GroupEvent,
+  type RunReport,
+  type RuntimeCommand,
+  type RuntimeFigures,
   type TaskDecision,
   type TaskOutcome,
   type TaskProgress,
   type TaskReport
 } from '../events.ts'
+import { Batch } from './batch.ts'
 import { openGlobals } from './globals.ts'
 import { groupHandler } from './groupHandler.ts'
 import { Progress } from './progress.ts'
 import { TaskHost } from './taskHost.ts'
 
-export type SessionMessage = GroupEvent | TaskReport | ({ type: 'PROGRESS' } & TaskProgress)
+export type SessionMessage =
+  | GroupEvent
+  | TaskReport
+  | RuntimeCommand
+  | ({ type: 'PROGRESS' } & TaskProgress)
+  | ({ type: 'FIGURES' } & RuntimeFigures)
 
 export interface SessionOptions {
   readonly settings: Settings
+  /** A batch ends there. */
+  readonly until?: Until | undefined
   readonly createTask: (plan: TaskPlan, env: TaskEnv) => TaskRun
   /** To the coordinator machine. */
   readonly send: (message: SessionMessage) => void
@@ -59,15 +72,20 @@ export class Session {
   #group: Group | undefined
   #joining: Promise<unknown> = Promise.resolve()
   #preparing: Promise<unknown> = Promise.resolve()
-  #left: Promise<void> | undefined
   readonly #leaving = new AbortController()
   #built!: BuiltTopology // with its patterns
   #matched: readonly string[] = [] // by the last look
+  #left: Promise<RunReport> | undefined
+  #batch: Batch | undefined
+  #reached = false
+  #progress: Progress | undefined
+  readonly #began: number
 
   constructor(options: SessionOptions) {
     this.#options = options
     this.settings = options.settings
     this.send = options.send
+    this.#began = options.settings.clock.now()
   }
 
   prepare(): Promise<void> {
@@ -100,9 +118,17 @@ export class Session {
     this.#closers.push(() => restore.close())
     const purge = new Purge({ admin: transport.admin, topics: this.prepared.repartitionTopics, clock, logger })
     this.#closers.push(() => purge.close())
-    const progress = new Progress(clock, (report) => this.send({ type: 'PROGRESS', ...report }))
-    this.#closers.push(async () => progress.close())
     const cache = { limit: settings.cacheBytes, used: 0 }
+    const progress = new Progress(
+      clock,
+      (report) => this.send({ type: 'PROGRESS', ...report }),
+      (figures) => {
+        const batch = this.#batch?.progress
+        this.send({ type: 'FIGURES', ...figures, cacheBytes: cache.used, ...(batch ? { batch } : {}) })
+      }
+    )
+    this.#progress = progress
+    this.#closers.push(async () => progress.close())
     const globals = await openGlobals({
       settings,
       prepared: this.prepared,
@@ -112,6 +138,9 @@ export class Session {
       failed: fail,
       closing: (close) => this.#closers.push(close)
     })
+    const { until } = this.#options
+    const ends = until === undefined ? undefined : await captureEnds(transport, this.prepared, until)
+    if (ends) this.#batch = new Batch({ ends, groupId: settings.id, transport, clock })
     this.#env = {
       applicationId: settings.id,
       guarantee: settings.guarantee,
@@ -132,12 +161,14 @@ export class Session {
       outboxBytes: settings.outboxBytes,
       cache,
       globals,
+      ends: ends?.input,
       probe: settings.probe,
       events: {
         dropped: (task, reason, at) => logger.debug({ task, reason, ...at }, 'A record was dropped'),
         restored: (task, part) => progress.restored(task, part),
-        committed: (task, offsets, records) => {
-          if (progress.committed(task, offsets, records)) this.#budgets.delete(task)
+        committed: (task, offsets, records, figures) => {
+          if (progress.committed(task, offsets, records, figures)) this.#budgets.delete(task)
+          this.#batch?.committed(offsets)
           purge.committed(offsets)
         }
       }
@@ -163,6 +194,15 @@ export class Session {
     )
     this.#joining = joining.catch(() => {})
     this.#group = await joining
+    this.#batch?.caughtUp(this.#leaving.signal).then(
+      () => {
+        this.#reached = true
+        this.send({ type: 'DRAIN' })
+      },
+      (error) => {
+        if (!this.#leaving.signal.aborted) this.send({ type: 'FAILED', error: this.#options.remember(error) })
+      }
+    )
   }
 
   /** Of every topic the topology reads, keeps or writes by a fixed name. */
@@ -198,13 +238,13 @@ export class Session {
   }
 
   /** Leaves the group and closes everything this session opened. Never rejects; each step is bounded or logged. */
-  leave(): Promise<void> {
+  leave(): Promise<RunReport> {
     this.#leaving.abort(new MillraceError('The runtime stops.', 'ERR_STATE'))
     this.#left ??= this.#leave()
     return this.#left
   }
 
-  async #leave(): Promise<void> {
+  async #leave(): Promise<RunReport> {
     const { logger, clock, drainWithinMs } = this.settings
     const attempt = async (what: string, step: () => Promise<unknown>): Promise<void> => {
       const limit = new AbortController()
@@ -230,6 +270,13 @@ export class Session {
     const group = this.#group
     if (group) await attempt('Leaving the group', () => group.leave())
     for (const close of this.#closers.reverse()) await attempt('Closing', close)
+    return {
+      records: this.#progress?.records ?? 0,
+      partitions: this.prepared?.plans.reduce((n, plan) => n + plan.sources.length, 0) ?? 0,
+      ms: clock.now() - this.#began,
+      reached: this.#reached,
+      exitCode: this.#options.until === undefined || this.#reached ? 0 : 2
+    }
   }
 
   /** The host of a task that opens: a new one for each life of its machine. */
@@ -259,11 +306,12 @@ export class Session {
   ended(task: string, outcome: TaskOutcome): void {
     const host = this.hosts.get(task)
     this.hosts.delete(task)
+    this.#progress?.ended(task)
     host?.end(outcome)
   }
 
   /** The machine was stopped from outside: nobody drains any more. Closes everything as a crash would leave it, and leaves. */
-  abandon(): Promise<void> {
+  abandon(): Promise<RunReport> {
     const closing = [...this.hosts].map(async ([task, host]) => {
       await host.close({ clean: false, wipe: false }).catch(() => {})
       this.ended(task, { kind: 'killed' })

@@ -26,6 +26,10 @@ import type { Guarantee, Logger, TaskEnv } from '../task/port.ts'
 import { type Clock, type Duration, type Random, systemClock, systemRandom } from '../time.ts'
 import type { BuiltTopology } from '../topology/graph.ts'
 
+/** Takes XState's inspection events: a function, or an observer such as `createBrowserInspector().inspect`. */
+// biome-ignore lint/suspicious/noExplicitAny: XState's type, which lib does not import; its own observers fit
+export type Inspect = ((event: any) => void) | { next?(event: any): void }
+
 /** What `createRuntime` takes. Durations are milliseconds or `'30s'`; sizes are bytes. */
 export interface MillraceOptions {
   /** Name of the job: consumer group, prefix of internal topics and transactional ids. All processes of a job share it. */
@@ -73,6 +77,8 @@ export interface MillraceOptions {
   transactionTimeout?: Duration
   /** pino, or anything of its shape. Default: nothing is logged. */
   logger?: Logger
+  /** XState's inspection of a runtime that runs alone; embedded, that of the host is used. */
+  inspect?: Inspect
   supervise?: {
     /** Asked before the default rules, in order; the first that matches decides. See `on`. */
     rules?: readonly Rule[]
@@ -116,6 +122,7 @@ export interface Settings {
   readonly maxTaskIdleMs: number
   readonly transactionTimeoutMs: number
   readonly logger: Logger
+  readonly inspect: Inspect | undefined
   /** The user's, then the defaults. */
   readonly rules: readonly Rule[]
   readonly strategy: 'one-for-one' | 'one-for-all'
@@ -152,6 +159,7 @@ const TOP = [
   'maxTaskIdle',
   'transactionTimeout',
   'logger',
+  'inspect',
   'supervise',
   'shutdown',
   'clock',
@@ -204,6 +212,7 @@ export function parseOptions(options: MillraceOptions): Settings {
       having<Logger>('a logger with debug, info, warn and error', 'debug', 'info', 'warn', 'error'),
       SILENT
     ),
+    inspect: read<Inspect | undefined>('inspect', inspector, undefined),
     rules: Object.freeze([...checkRules(supervise.rules, 'supervise.rules', 'outer'), ...DEFAULT_RULES]),
     strategy: orElse(supervise.strategy, 'supervise.strategy', oneOf('one-for-one', 'one-for-all'), 'one-for-one'),
     onEscalate: orElse(supervise.onEscalate, 'supervise.onEscalate', oneOf('fail', 'stop-task'), 'fail'),
@@ -278,3 +287,8 @@ const orElse = <T>(value: unknown, name: string, check: Check<T>, fallback: T): 
 
 const replication: Check<number> = (value, name) =>
   value === -1 ? -1 : whole(1, 'a whole number of replicas, or -1 for the default of the broker')(value, name)
+
+const inspector: Check<Inspect> = (value, name) =>
+  typeof value === 'function'
+    ? (value as Inspect)
+    : having<Inspect>('a function, or an observer with next', 'next')(value, name)

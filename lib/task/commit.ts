@@ -3,9 +3,10 @@ import { TransportError } from '../errors.ts'
 import type { Group, GroupMeta, Offset, PartitionWriter, Producer, TxnProducer } from '../kafka/port.ts'
 import { NO_HEADERS, tpKey } from '../record.ts'
 import type { ChangelogSink, MaybePromise, TaskStore } from '../store/port.ts'
+import { stopwatch } from '../time.ts'
 import { abortable } from './abortable.ts'
 import type { Outbox } from './outbox.ts'
-import type { TaskStep } from './port.ts'
+import type { CommitFigures, TaskStep } from './port.ts'
 import type { SourceQueue } from './queue.ts'
 import type { SavedNumbers } from './saved.ts'
 import { encodeTimes } from './streamTime.ts'
@@ -46,7 +47,7 @@ export interface CommitterOptions {
   readonly expire: () => Promise<void>
   readonly saved: SavedNumbers
   readonly probe: (step: TaskStep) => void | Promise<void>
-  readonly committed: (offsets: ReadonlyMap<string, number>, records: number) => void
+  readonly committed: (offsets: ReadonlyMap<string, number>, records: number, figures: CommitFigures) => void
 }
 
 export const partitionSlot = (topic: string, partition: number): string => `partition:${tpKey(topic, partition)}`
@@ -54,6 +55,8 @@ export const operatorSlot = (slot: string): string => `operator:${slot}`
 
 /** What one commit is about: all that was done before it began. */
 export interface Cut {
+  /** On the stopwatch. */
+  readonly began: number
   readonly produced: Promise<void>
   readonly offsets: Offset[]
   readonly records: number
@@ -151,6 +154,7 @@ export class Committer {
   async begin(signal: AbortSignal): Promise<Cut> {
     const { outbox, producer, queues, saved, state } = this.#options
     signal.throwIfAborted()
+    const began = stopwatch()
     this.unfinished = true
     await this.#flushStores(signal)
     await this.#step('commit:flushed', signal)
@@ -161,7 +165,7 @@ export class Committer {
       if (partitionTime >= 0) state.setTime(partitionSlot(tp.topic, tp.partition), partitionTime)
     }
     for (const [slot, value] of numbers) state.setTime(operatorSlot(slot), value)
-    const cut = { produced, offsets: this.#offsets(numbers), records: this.records }
+    const cut = { began, produced, offsets: this.#offsets(numbers), records: this.records }
     this.records = 0
     saved.changed = false
     outbox.appended = 0
@@ -172,7 +176,7 @@ export class Committer {
    * @returns false when the group refused the metadata: `held` is set, and the commit is to be repeated after `renew`
    * @throws the signal's reason when it aborted between two steps; TransportError 'fenced', 'unknown-outcome' …
    */
-  async finish({ produced, offsets, records }: Cut, signal: AbortSignal): Promise<boolean> {
+  async finish({ began, produced, offsets, records }: Cut, signal: AbortSignal): Promise<boolean> {
     const { producer, queues, state } = this.#options
     await abortable(produced, signal)
     await this.#step('commit:produced', signal)
@@ -197,7 +201,9 @@ export class Committer {
       queue.committed = offsets[i]!.offset
     })
     await this.#step('commit:persisted', signal)
-    this.#options.committed(new Map(offsets.map((o) => [tpKey(o.topic, o.partition), o.offset])), records)
+    const lag = queues.reduce((sum, q) => sum + Math.max(0, q.end - q.position), 0)
+    const figures = { ms: stopwatch() - began, lag }
+    this.#options.committed(new Map(offsets.map((o) => [tpKey(o.topic, o.partition), o.offset])), records, figures)
     return true
   }
 

@@ -64,6 +64,8 @@ export interface TaskEnv {
   readonly cache: CacheBudget
   /** Needed where the topology has global tables. */
   readonly globals?: Pick<GlobalState, 'rows'> | undefined
+  /** Batch run: where each source partition ends, by `tpKey`. Positions that only passed markers are then committed too: ends are waited for. */
+  readonly ends?: ReadonlyMap<string, number> | undefined
   /** Called at each step of open and commit; a throw there is a crash of the task. */
   readonly probe?: ((taskId: string, step: TaskStep) => void | Promise<void>) | undefined
   readonly events: TaskEvents
@@ -75,6 +77,14 @@ export interface CacheBudget {
   used: number
 }
 
+/** Of one commit, for those who watch. */
+export interface CommitFigures {
+  /** How long it took, ms. */
+  readonly ms: number
+  /** Records that the broker is known to have behind the position, over the task's source partitions. */
+  readonly lag: number
+}
+
 export interface TaskEvents {
   dropped(taskId: string, reason: string, at: { topic: string; partition: number; offset: number } | undefined): void
   restored(
@@ -82,7 +92,7 @@ export interface TaskEvents {
     progress: { store: string; restored: number; total: number; from: number; end: number }
   ): void
   /** After each commit: source offsets that are now committed, per `tpKey`. */
-  committed(taskId: string, offsets: ReadonlyMap<string, number>, records: number): void
+  committed(taskId: string, offsets: ReadonlyMap<string, number>, records: number, figures: CommitFigures): void
 }
 
 export interface TaskPlan {

@@ -58,6 +58,8 @@ export interface PumpOptions {
   /** Grows with everything that a record may change; undefined where nobody asks. */
   readonly marks?: (() => number) | undefined
   readonly commitIntervalMs: number
+  /** Batch run: somebody waits for positions that only passed markers. */
+  readonly commitBehind?: boolean
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -365,7 +367,7 @@ export class Pump {
   #commitDue(now: number): boolean {
     const { committer, commitIntervalMs, inbox } = this.#o
     if (this.#committing !== undefined) return false
-    if (committer.held || !(committer.pending || (this.#draining && committer.behind))) return false
+    if (committer.held || !(committer.pending || this.#behind)) return false
     return now - this.#lastCommit >= commitIntervalMs || inbox.owing || this.#pressing
   }
 
@@ -380,6 +382,10 @@ export class Pump {
       (idleTime.passing && (committer.dirty || work.unsettled)) ||
       this.#o.full()
     )
+  }
+
+  get #behind(): boolean {
+    return (this.#draining || this.#o.commitBehind === true) && this.#o.committer.behind
   }
 
   /** Begins a commit; the rest of it goes on beside the work. */
@@ -420,7 +426,7 @@ export class Pump {
     let at = Number.POSITIVE_INFINITY
     const idleAt = this.#looking ? at : this.#o.idleTime.next
     if (!this.#paused && !this.#draining) at = Math.min(schedules.nextWall, idleAt, intake.retryAt ?? at)
-    const commits = !committer.held && this.#committing === undefined && committer.pending
+    const commits = !committer.held && this.#committing === undefined && (committer.pending || this.#behind)
     if (commits) at = Math.min(at, this.#lastCommit + commitIntervalMs)
     let timer: unknown
     await new Promise<void>((done) => {

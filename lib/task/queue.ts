@@ -19,6 +19,8 @@ export interface QueueOptions {
   /** Paused above `highBytes`, resumed below half of it. */
   readonly highBytes: number
   readonly reader: Pick<Reader, 'pause' | 'resume'>
+  /** Records from this offset on are not taken: the end of a batch run. Default: none. */
+  readonly limit?: number | undefined
   /** A record with a negative event time was passed over. */
   readonly onNegative: (offset: number) => void
   /**
@@ -63,6 +65,7 @@ export class SourceQueue {
   #first = 0
   #headBytes = 0
   #next: number
+  readonly #limit: number
   #paused = false
   #arrivals: number[] = []
   #time = -1 // of the head row; -1 = not read yet
@@ -75,6 +78,7 @@ export class SourceQueue {
     this.end = options.end
     this.committed = options.committed
     this.#next = options.start
+    this.#limit = options.limit ?? Number.POSITIVE_INFINITY
     this.#options = options
   }
 
@@ -84,7 +88,7 @@ export class SourceQueue {
   }
 
   get caughtUp(): boolean {
-    return this.#next >= this.end
+    return this.#next >= this.end || this.position >= this.#limit
   }
 
   get paused(): boolean {
@@ -121,7 +125,7 @@ export class SourceQueue {
   /** Event time of the head, -1 when the queue is empty. Passes over records whose time is negative. */
   headTime(): number {
     if (this.#time >= 0) return this.#time
-    while (this.set !== undefined) {
+    while (this.set !== undefined && this.set.offsets[this.row]! < this.#limit) {
       const time = this.#extract(this.set)
       if (time >= 0) {
         this.#time = time

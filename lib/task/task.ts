@@ -319,6 +319,7 @@ class Task implements TaskRun {
         end,
         partitionTime,
         highBytes: env.queueBytes,
+        limit: env.ends?.get(tpKey(tp.topic, tp.partition)),
         reader: env.readers.source,
         onNegative: (at) => {
           committer.records++
@@ -387,7 +388,7 @@ class Task implements TaskRun {
       expire: windowExpiry(sub, state, saved, streamTime),
       saved,
       probe: (step) => env.probe?.(taskId, step),
-      committed: (offsets, records) => env.events.committed(taskId, offsets, records)
+      committed: (offsets, records, figures) => env.events.committed(taskId, offsets, records, figures)
     })
     const inbox = new Inbox(taskId, () => pump.wake())
     const pump: Pump = new Pump({
@@ -412,6 +413,7 @@ class Task implements TaskRun {
       },
       marks: instance.guarded ? () => outbox.total + state.changes : undefined,
       commitIntervalMs: env.commitIntervalMs,
+      commitBehind: env.ends !== undefined,
       clock: env.clock,
       logger: env.logger
     })

@@ -5,8 +5,8 @@
  */
 import { expect } from 'chai'
 import { createActor, fromPromise, SimulatedClock } from 'xstate'
-import { coordinatorMachine, type RethrowInput, type WorkerInput } from '../../actors/coordinator.ts'
-import type { Failure, TaskDecision } from '../../actors/events.ts'
+import { coordinatorMachine, type PrepareInput, type RethrowInput, type WorkerInput } from '../../actors/coordinator.ts'
+import { type Failure, NO_REPORT, type RunReport, type TaskDecision } from '../../actors/events.ts'
 import { type CloseInput, type StepInput, taskMachine } from '../../actors/task.ts'
 import { nextTurn } from '../../lib/time.ts'
 import { allPaths } from './paths.ts'
@@ -102,9 +102,9 @@ async function walk(path: readonly string[], oneForAll: boolean): Promise<{ sign
   const machine = coordinatorMachine.provide({
     actors: {
       presence: fromPromise<void, WorkerInput>(() => new Promise(() => {})),
-      prepare: fromPromise<void, WorkerInput>(idle),
+      prepare: fromPromise<void, PrepareInput>(idle),
       join: fromPromise<void, WorkerInput>(idle),
-      leave: fromPromise<void, WorkerInput>(idle),
+      leave: fromPromise<RunReport, WorkerInput>(async () => NO_REPORT),
       rethrow: fromPromise<void, RethrowInput>(() => Promise.reject(new Error('the cause'))),
       task
     },
