@@ -70,10 +70,11 @@ export function joinStreams<K, V, V2, R>(
       : settled(right, options.name && `${name}-right-input`, options.key, options.otherValue, kind, optional.right)
   const key = keySerde(mine, options.key, kind)
   keySerde(theirs, options.key, kind)
-  const self = mine.node === theirs.node && !optional.left
+  const self = mine.node === theirs.node
+  const shared = self && !optional.left
   const stores = {
-    left: self ? `${name}-rows` : `${name}-left`,
-    right: self ? `${name}-rows` : `${name}-right`,
+    left: shared ? `${name}-rows` : `${name}-left`,
+    right: shared ? `${name}-rows` : `${name}-right`,
     pending: optional.left ? `${name}-pending` : undefined
   }
   const { logged, topicConfig } = options
@@ -83,7 +84,7 @@ export function joinStreams<K, V, V2, R>(
   const leftValue = valueSerde(mine, options.value)
   const rightValue = valueSerde(theirs, options.otherValue)
   graph.addStore(specOf({ ...common, name: stores.left, value: entriesSerde(leftValue), retentionMs }))
-  if (!self) graph.addStore(specOf({ ...common, name: stores.right, value: entriesSerde(rightValue), retentionMs }))
+  if (!shared) graph.addStore(specOf({ ...common, name: stores.right, value: entriesSerde(rightValue), retentionMs }))
   if (stores.pending !== undefined) {
     const value = pendingSerde(leftValue as Serde<unknown>, rightValue as Serde<unknown>)
     const kind = 'keyValue' as const
@@ -94,6 +95,7 @@ export function joinStreams<K, V, V2, R>(
     key,
     span,
     ...stores,
+    self,
     optional,
     joiner,
     states,

@@ -23,6 +23,7 @@ interface JoinFacts<K> {
   readonly span: JoinSpan
   readonly left: string
   readonly right: string
+  readonly self: boolean
   readonly pending: string | undefined
   readonly optional: { readonly left: boolean; readonly right: boolean }
   // biome-ignore lint/suspicious/noExplicitAny: typed by the builder
@@ -97,9 +98,11 @@ export class StreamJoinState<K> {
 
   /** The first time that a look into this side's store sees. */
   oldest(left: boolean): number {
-    // One store for both: the record in hand has moved its time already, and still finds what is a whole window away.
-    if (this.#facts.left === this.#facts.right) return this.#stored.right - this.#retention
-    return (left ? this.#stored.left : this.#stored.right) - this.#retention + 1
+    // The right side alone puts into a store that both share.
+    const own = left && this.#facts.left !== this.#facts.right ? this.#stored.left : this.#stored.right
+    const oldest = own - this.#retention
+    // With itself: the record in hand has moved that time already, and still finds what is a whole window away.
+    return this.#facts.self ? oldest : oldest + 1
   }
 
   pendingId(left: boolean, time: number, key: string): string {

@@ -14,6 +14,8 @@ export interface StreamJoinPlan<K> {
   /** Stores of the two sides; the same for a stream that is joined with itself. */
   readonly left: string
   readonly right: string
+  /** A stream is joined with itself. */
+  readonly self: boolean
   /** Records that wait for their window to close; undefined for an inner join. */
   readonly pending: string | undefined
   /** Sides whose records come out without a partner too. */
@@ -107,8 +109,11 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     const state = this.#state
     const time = record.timestamp
     state.observe(time)
-    if (!hasValue(record)) return this.#context.drop('null-value')
     const key = this.#ids.of(record)
+    if (!hasValue(record)) {
+      this.#context.drop('null-value')
+      return key !== undefined && this.#puts ? state.observeStored(this.#left, time, this.#own) : undefined
+    }
     if (key === undefined) return this.#optional ? this.#emit(record, null, time) : this.#context.drop('null-key')
     if (state.pending !== undefined && time === state.time) {
       const due = state.emitDue(this.#context, record.headers)

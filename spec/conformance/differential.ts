@@ -1,9 +1,9 @@
 /** Random cases, here and on Kafka Streams' own test driver. Every difference that is not listed is shrunk and printed. */
-import { deliberate, THEIR_FAULTS } from '../interop/differences.ts'
+import { deliberate, NOT_DRAWN, THEIR_FAULTS } from '../interop/differences.ts'
 import { type Jvm, startJvm } from '../interop/jvm.ts'
 import { compare, messageOf, show } from './compare.ts'
 import { runCase } from './engines/driver.ts'
-import type { Case, CaseRecord } from './format.ts'
+import type { Case, CaseRecord, Expression } from './format.ts'
 import { draw, type Generated } from './generate.ts'
 import { shrink } from './shrink.ts'
 
@@ -49,10 +49,12 @@ export async function differential(count: number, seed: number, print: (line: st
   const tally = { same: 0, refused: 0, different: 0, notBuilt: 0 }
   const deliberates = new Map<string, number>()
   const missing = new Map<string, number>()
+  const drawnOps = new Map<string, number>()
   const seen = new Map<string, number>() // differences of one kind are shrunk a few times only
   try {
     for (let i = 0; i < count; i++) {
       const drawn = draw(seed, i)
+      for (const op of partsOf(drawn.topology)) drawnOps.set(op, (drawnOps.get(op) ?? 0) + 1)
       const verdict = await judge(jvm, drawn)
       if (verdict.kind === 'deliberate') deliberates.set(verdict.name, (deliberates.get(verdict.name) ?? 0) + 1)
       else tally[verdict.kind]++
@@ -67,7 +69,10 @@ export async function differential(count: number, seed: number, print: (line: st
     await jvm.close()
   }
   for (const [reason, n] of missing) print(`  ${reason}: ${n} cases left out`)
-  for (const [name, n] of deliberates) print(`  differs on purpose, ${name}: ${n}`)
+  const ops = [...drawnOps].sort(([a], [b]) => (a < b ? -1 : 1)).map(([op, n]) => `${op} ${n}`)
+  print(`  drawn, in so many cases: ${ops.join(', ')}`)
+  for (const { what, reason } of NOT_DRAWN) print(`  not drawn: ${what} (${reason})`)
+  for (const [name, n] of deliberates) print(`  explained: ${n} × ${name}`)
   if (tally.refused > 0) print(`  refused on both sides: ${tally.refused}`)
   const passed = tally.same + tally.refused + [...deliberates.values()].reduce((a, b) => a + b, 0)
   print(`${passed} passed, ${tally.different} failed`)
@@ -82,9 +87,42 @@ async function tell(jvm: Jvm, drawn: Generated, index: number, print: (line: str
   print(`  ${small.inputs.map(({ topic, ...record }) => `${topic} ${show([record])}`).join(' ')}`)
 }
 
+/** Its operators, each once, with what makes them different ones. */
+function partsOf(e: Expression, found = new Set<string>()): Set<string> {
+  found.add(
+    [
+      e.op,
+      e.how,
+      e.window?.kind,
+      e.emit,
+      e.until === 'close' ? 'until close' : undefined,
+      e.graceMs === undefined ? undefined : 'grace',
+      e.right && `with ${sortOf(e.right)}`
+    ]
+      .filter((part) => part !== undefined)
+      .join(' ')
+  )
+  for (const child of childrenOf(e)) partsOf(child, found)
+  return found
+}
+
+const sortOf = (e: Expression): string => {
+  if (e.op === 'globalTable') return 'global table'
+  if (e.versionedMs !== undefined) return 'versioned table'
+  return isStream(e) ? 'stream' : 'table'
+}
+
+const isStream = (e: Expression): boolean => {
+  if (['stream', 'toStream', 'repartition', 'merge'].includes(e.op)) return true
+  if (['filter', 'filterNot', 'map', 'mapValues', 'flatMapValues', 'selectKey'].includes(e.op)) return isStream(e.in)
+  return e.op === 'join' && isStream(e.left)
+}
+
+const childrenOf = (e: Expression): Expression[] =>
+  [e.in, e.left, e.right].flat().filter((child) => child !== undefined)
+
 /** What kind of topology it is, for telling differences apart. */
 function opsOf(e: Generated['topology']): string {
-  const children = [e.in, e.left, e.right].flat().filter((child) => child !== undefined)
   const kind = [
     e.op,
     e.how,
@@ -93,5 +131,5 @@ function opsOf(e: Generated['topology']): string {
     e.emit,
     e.graceMs === undefined ? undefined : 'grace'
   ]
-  return `${kind.filter((part) => part !== undefined).join('.')}(${children.map(opsOf).join(',')})`
+  return `${kind.filter((part) => part !== undefined).join('.')}(${childrenOf(e).map(opsOf).join(',')})`
 }

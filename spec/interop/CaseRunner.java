@@ -38,10 +38,14 @@ import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.BuiltInDslStoreSuppliers;
+import org.apache.kafka.streams.state.DslSessionParams;
+import org.apache.kafka.streams.state.DslWindowParams;
 import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.SessionBytesStoreSupplier;
 import org.apache.kafka.streams.state.SessionStore;
 import org.apache.kafka.streams.state.Stores;
 import org.apache.kafka.streams.state.VersionedBytesStoreSupplier;
+import org.apache.kafka.streams.state.WindowBytesStoreSupplier;
 import org.apache.kafka.streams.state.WindowStore;
 import org.apache.kafka.streams.test.TestRecord;
 
@@ -63,15 +67,18 @@ public class CaseRunner {
   final List<Map<String, Object>> seen = new ArrayList<>();
   final StreamsBuilder builder = new StreamsBuilder();
   final Map<String, Object> known = new HashMap<>();
+  /** Filters that know what was before: see differences.ts. */
+  final java.util.Set<JsonNode> asked = java.util.Collections.newSetFromMap(new java.util.IdentityHashMap<>());
   int names = 0;
+  TopologyTestDriver driver;
 
   Map<String, Object> run(JsonNode c) throws IOException {
     Map<String, Object> result = new LinkedHashMap<>();
     List<List<Map<String, Object>>> steps = new ArrayList<>();
     result.put("steps", steps);
     Path dir = Files.createTempDirectory("millrace-jvm-");
-    TopologyTestDriver driver = null;
     try {
+      markKnown(c.get("topology"), false);
       Object root = node(c.get("topology"));
       KStream stream = root instanceof KTable ? ((KTable) root).toStream() : (KStream) root;
       stream.process(() -> new Collector());
@@ -119,7 +126,7 @@ public class CaseRunner {
     p.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, JsonSerde.class);
     p.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, JsonSerde.class);
     p.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0);
-    p.put(StreamsConfig.DSL_STORE_SUPPLIERS_CLASS_CONFIG, BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers.class);
+    p.put(StreamsConfig.DSL_STORE_SUPPLIERS_CLASS_CONFIG, LongerStores.class);
     // No throttle by the wall clock: what stream time makes due comes out with the record that makes it due.
     p.put("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__", 0L);
     p.put("__emit.interval.ms.kstreams.windowed.aggregation__", 0L);
@@ -250,13 +257,16 @@ public class CaseRunner {
     String how = e.get("how").asText();
     ValueJoiner joiner = joiner(e);
     if (left instanceof KTable) {
-      KTable l = settled(left, e.get("left"));
-      KTable r = settled(right, e.get("right"));
+      KTable l = aggregates(e.get("left")) ? kept((KTable) left) : (KTable) left;
+      KTable r = aggregates(e.get("right")) ? kept((KTable) right) : (KTable) right;
       return how.equals("inner") ? l.join(r, joiner) : how.equals("left") ? l.leftJoin(r, joiner) : l.outerJoin(r, joiner);
     }
     KStream l = (KStream) left;
+    boolean self = left == right;
     if (how.equals("outer") && !(right instanceof KStream)) throw new IllegalArgumentException("a stream and a table have no outer join");
     if (right instanceof KStream r) {
+      l = l.peek((k, v) -> openGuards());
+      r = self ? l : r.peek((k, v) -> openGuards());
       JsonNode w = e.get("window");
       long before = w.get("beforeMs").asLong();
       long after = w.get("afterMs").asLong();
@@ -264,6 +274,7 @@ public class CaseRunner {
       JoinWindows windows = JoinWindows.ofTimeDifferenceAndGrace(Duration.ofMillis(Math.max(Math.abs(before), Math.abs(after))), grace)
           .before(Duration.ofMillis(before)).after(Duration.ofMillis(after));
       StreamJoined with = StreamJoined.with(new JsonSerde(), new JsonSerde(), new JsonSerde());
+      if (self) with = with.withDslStoreSuppliers(new SelfJoinStores());
       return how.equals("inner") ? l.join(r, joiner, windows, with)
           : how.equals("left") ? l.leftJoin(r, joiner, windows, with) : l.outerJoin(r, joiner, windows, with);
     }
@@ -289,8 +300,10 @@ public class CaseRunner {
       case "filterNot": {
         Fn where = fn(e.get("where"));
         Predicate wanted = (k, v) -> truthy(fn(where, v, k));
-        if (op.equals("filter")) return table ? t.filter(wanted) : s.filter(wanted);
-        return table ? t.filterNot(wanted) : s.filterNot(wanted);
+        if (!table) return op.equals("filter") ? s.filter(wanted) : s.filterNot(wanted);
+        KTable passed = op.equals("filter") ? t.filter(wanted) : t.filterNot(wanted);
+        if (asked.contains(e)) ((org.apache.kafka.streams.kstream.internals.KTableImpl) passed).enableSendingOldValues(true);
+        return passed;
       }
       case "map":
         return s.map((KeyValueMapper) (k, v) -> KeyValue.pair(k, fn(f, v, k)));
@@ -342,13 +355,14 @@ public class CaseRunner {
             return reduce(in, (a, v) -> "" + a + v, (a, v) -> a);
         }
       case "suppress":
-        return suppress(t, e);
+        if (e.get("until").isTextual()) return suppress(t, e);
+        return kept(suppress(settled(in, e.get("in")), e));
       case "toStream":
         return t.toStream();
       case "toTable":
         return s.toTable(stored());
       case "repartition":
-        return s.repartition(Repartitioned.with(new JsonSerde(), new JsonSerde()));
+        return s.filter((k, v) -> k != null).repartition(Repartitioned.with(new JsonSerde(), new JsonSerde()));
       case "punctuate": {
         long every = e.get("every").asLong();
         PunctuationType type = e.get("clock").asText().equals("wall") ? PunctuationType.WALL_CLOCK_TIME : PunctuationType.STREAM_TIME;
@@ -421,9 +435,56 @@ public class CaseRunner {
     return t.suppress(Suppressed.untilTimeLimit(Duration.ofMillis(until.get("ms").asLong()), buffer));
   }
 
-  /** Old values of aggregates and suppressed tables are not what was given before, see differences.ts: here they are. */
+  /**
+   * What Kafka Streams says was before, and the row that it computes when it is asked, need not be what came through: see differences.ts.
+   * Here the rows are kept as they came.
+   */
   KTable settled(Object table, JsonNode e) {
-    return aggregates(e) ? ((KTable) table).toStream().toTable(stored()) : (KTable) table;
+    return e.get("op").asText().equals("table") ? (KTable) table : kept((KTable) table);
+  }
+
+  /** @param rows whether somebody behind it needs to know what was before */
+  void markKnown(JsonNode e, boolean rows) {
+    if (e == null || !e.has("op")) return;
+    String op = e.get("op").asText();
+    if (rows) asked.add(e);
+    boolean joins = op.equals("foreignKeyJoin") || op.equals("join") && isTable(e.get("left"));
+    boolean passes = List.of("filter", "filterNot", "mapValues", "suppress").contains(op);
+    boolean below = joins || (op.equals("groupBy") && isTable(e.get("in"))) || (passes && rows);
+    for (String side : List.of("left", "right", "in")) {
+      if (!e.has(side)) continue;
+      if (e.get(side).isArray()) for (JsonNode child : e.get(side)) markKnown(child, below);
+      else markKnown(e.get(side), below);
+    }
+  }
+
+  static boolean isTable(JsonNode e) {
+    switch (e.get("op").asText()) {
+      case "join":
+        return isTable(e.get("left"));
+      case "filter":
+      case "filterNot":
+      case "mapValues":
+        return isTable(e.get("in"));
+      case "stream":
+      case "globalTable":
+      case "toStream":
+      case "map":
+      case "flatMapValues":
+      case "selectKey":
+      case "repartition":
+      case "merge":
+      case "groupBy":
+      case "groupByKey":
+      case "punctuate":
+        return false;
+      default:
+        return true;
+    }
+  }
+
+  KTable kept(KTable table) {
+    return table.toStream().toTable(stored());
   }
 
   /** Whether the changes of this table come from an aggregation, with or without table operators between. */
@@ -436,7 +497,6 @@ public class CaseRunner {
       case "concat":
       case "list":
       case "reduce":
-      case "suppress":
         return true;
       case "filter":
       case "filterNot":
@@ -445,6 +505,88 @@ public class CaseRunner {
       default:
         return false;
     }
+  }
+
+  // Stores that lose nothing which is still to be used: see differences.ts
+
+  static final Duration LONG = Duration.ofDays(1);
+
+  public static class LongerStores extends BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers {
+    @Override
+    public WindowBytesStoreSupplier windowStore(DslWindowParams p) {
+      if (p.emitStrategy().type() != EmitStrategy.StrategyType.ON_WINDOW_CLOSE) return super.windowStore(p);
+      return Stores.inMemoryWindowStore(p.name(), p.retentionPeriod().plus(LONG), p.windowSize(), p.retainDuplicates());
+    }
+
+    @Override
+    public SessionBytesStoreSupplier sessionStore(DslSessionParams p) {
+      SessionBytesStoreSupplier kept = Stores.inMemorySessionStore(p.name(), p.retentionPeriod().plus(LONG));
+      return (SessionBytesStoreSupplier) proxy(SessionBytesStoreSupplier.class, kept,
+          (method, args) -> method.equals("get") ? joinable(kept.get(), p.retentionPeriod().toMillis()) : NOT_MINE);
+    }
+
+    /** Closed sessions are there for their result only: no record finds them. */
+    static Object joinable(SessionStore<Bytes, byte[]> store, long retention) {
+      long[] time = {Long.MIN_VALUE / 2};
+      return proxy(SessionStore.class, store, (method, args) -> {
+        if (method.equals("put")) time[0] = Math.max(time[0], ((Windowed<?>) args[0]).window().end());
+        if (method.equals("findSessions") && args.length == 3 && args[1] instanceof Long from) args[1] = Math.max(from, time[0] - retention);
+        return NOT_MINE;
+      });
+    }
+  }
+
+  public static class SelfJoinStores extends BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers {
+    @Override
+    public WindowBytesStoreSupplier windowStore(DslWindowParams p) {
+      return Stores.inMemoryWindowStore(p.name(), p.retentionPeriod().plusMillis(1), p.windowSize(), p.retainDuplicates());
+    }
+  }
+
+  static final Object NOT_MINE = new Object();
+
+  interface Instead {
+    Object call(String method, Object[] args);
+  }
+
+  static Object proxy(Class<?> type, Object target, Instead instead) {
+    return java.lang.reflect.Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, (self, method, args) -> {
+      Object made = instead.call(method.getName(), args);
+      if (made != NOT_MINE) return made;
+      try {
+        return method.invoke(target, args);
+      } catch (java.lang.reflect.InvocationTargetException e) {
+        throw e.getCause();
+      }
+    });
+  }
+
+  /** The time of a join is looked at for what is due with each record: the guard in front of that is late, see differences.ts. */
+  void openGuards() {
+    try {
+      Object task = field(driver, "task");
+      for (Object node : ((org.apache.kafka.streams.processor.internals.ProcessorTopology) field(task, "topology")).processors()) {
+        Object processor = field(node, "processor");
+        if (processor == null || !processor.getClass().getSimpleName().startsWith("KStreamKStreamJoin")) continue;
+        Object tracker = field(processor, "sharedTimeTracker");
+        var earliest = tracker.getClass().getDeclaredField("minTime");
+        earliest.setAccessible(true);
+        earliest.setLong(tracker, -1_000_000_000L);
+      }
+    } catch (ReflectiveOperationException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  static Object field(Object object, String name) throws ReflectiveOperationException {
+    for (Class<?> type = object.getClass(); type != null; type = type.getSuperclass()) {
+      for (var field : type.getDeclaredFields()) {
+        if (!field.getName().equals(name)) continue;
+        field.setAccessible(true);
+        return field.get(object);
+      }
+    }
+    throw new NoSuchFieldException(object.getClass() + "." + name);
   }
 
   // Functions

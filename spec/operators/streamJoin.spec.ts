@@ -201,6 +201,23 @@ describe('stream-stream joins', () => {
     }
   })
 
+  it('join a stream with itself where records without a partner come out too: each is its own partner', async () => {
+    const t = topology()
+    const stream = t.stream(left)
+    stream.outerJoin(stream, dash, { within: 0, name: 'pairs' }).to(out, { value: serdes.value as never })
+    const d = await drive(t)
+    await l(d, 'A', 5)
+    expect(rows(d)).to.deep.equal([['k', 'A-A', 5]])
+  })
+
+  it('see what the other side still keeps: a null value moves its time too', async () => {
+    const d = await joined('outerJoin', 3)
+    await r(d, 'a', 185)
+    await r(d, null as never, 192, 'other')
+    await l(d, 'A', 188)
+    expect(rows(d)).to.deep.equal([['k', 'A-null', 188]])
+  })
+
   it('go on after a restart: rows, waiting records and stream time are those of before', async () => {
     const d = await joined('outerJoin', { before: 10, after: 10, grace: 5 })
     await l(d, 'A', 100)
