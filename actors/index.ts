@@ -80,6 +80,7 @@ export {
   EncodeError,
   FencedError,
   MillraceError,
+  NotOwnerError,
   ProcessingError,
   StateDirectoryError,
   StateError,
@@ -94,6 +95,7 @@ export { type KafkaWireOptions, kafkaTransport } from '../lib/kafka/kafkajs.ts'
 export type { Transport } from '../lib/kafka/port.ts'
 export type { Inspect, MillraceOptions } from '../lib/options/options.ts'
 export type { Until } from '../lib/options/until.ts'
+export type { Addressed, RequestOptions } from '../lib/query/router.ts'
 export type { Headers, Serde, Tp } from '../lib/record.ts'
 export { StreamRecord } from '../lib/record.ts'
 export {

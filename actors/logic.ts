@@ -3,6 +3,7 @@ import { type AnyActorRef, createActor, fromPromise, type SnapshotFrom } from 'x
 import { StateError } from '../lib/errors.ts'
 import { type Settings, SILENT } from '../lib/options/options.ts'
 import { checkUntil } from '../lib/options/until.ts'
+import type { Router } from '../lib/query/router.ts'
 import type { Logger } from '../lib/task/port.ts'
 import { type Clock, systemClock } from '../lib/time.ts'
 import { coordinatorMachine, type PrepareInput, type RethrowInput, type WorkerInput } from './coordinator.ts'
@@ -14,7 +15,7 @@ export type RuntimeLogic = typeof coordinatorMachine
 export type RuntimeSnapshot = SnapshotFrom<RuntimeLogic>
 
 /** One logic per `createRuntime`; each actor of it gets a session of its own, one at a time. */
-export function runtimeLogic(settings: Settings, create: SessionOptions['createTask']): RuntimeLogic {
+export function runtimeLogic(settings: Settings, create: SessionOptions['createTask'], router?: Router): RuntimeLogic {
   const errors = new Errors()
   let owner: AnyActorRef | undefined
   let session: Session | undefined
@@ -27,6 +28,7 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
     const left = mine(actor)
     if (!left) return leaving
     owner = undefined
+    router?.detach(left)
     // A host may start the next one at once: it waits until this one has let go of directories and connections.
     leaving = left[how]()
     return leaving
@@ -63,8 +65,10 @@ export function runtimeLogic(settings: Settings, create: SessionOptions['createT
             until: until === undefined ? undefined : checkUntil(until),
             createTask: create,
             send: (message) => runtime.send(message),
-            remember: errors.remember
+            remember: errors.remember,
+            router
           })
+          router?.attach(session)
           await session.prepare()
         })
       ),

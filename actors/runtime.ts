@@ -1,5 +1,6 @@
 /** `createRuntime`: options in, a logic to embed or a process to run out. Owns no records and decides nothing: see coordinator and task. */
 import { type MillraceOptions, parseOptions, type Settings } from '../lib/options/options.ts'
+import { type Addressed, type RequestOptions, Router } from '../lib/query/router.ts'
 import { describeRules } from '../lib/supervise/rules.ts'
 import { createTask } from '../lib/task/task.ts'
 import { type RuntimeLogic, runtimeLogic } from './logic.ts'
@@ -18,6 +19,17 @@ export interface Runtime {
    *   ERR_BROKER_UNREACHABLE; StateError when it runs already
    */
   run(options?: RunOptions): Promise<RunningRuntime>
+  /**
+   * Asks a behaviour about a key of this process; what it sees may not be committed yet. Waits for a task that is starting.
+   * @throws NotOwnerError when another process has the key; MillraceError ERR_TIMEOUT; what the behaviour's query throws
+   * @example const total = await runtime.query(cart, 'user-42', 'total', undefined, { timeout: '2s' })
+   */
+  query(behaviour: Addressed, key: unknown, name: string, input?: unknown, options?: RequestOptions): Promise<unknown>
+  /**
+   * As `query`, for a question that changes the key's state: the reply comes after the commit that holds the change.
+   * @throws as `query`; UnknownOutcomeError when it was under way and its commit is not known to be through
+   */
+  ask(behaviour: Addressed, key: unknown, name: string, input?: unknown, options?: RequestOptions): Promise<unknown>
   /** The topology and the rules, for people. */
   describe(): string
 }
@@ -37,11 +49,16 @@ function supervision({ strategy, onEscalate, rules }: Settings): string {
  */
 export function createRuntime(options: MillraceOptions): Runtime {
   const settings = parseOptions(options)
-  const logic = runtimeLogic(settings, createTask)
+  const router = new Router(settings.id, settings.clock)
+  const logic = runtimeLogic(settings, createTask, router)
   return {
     id: settings.id,
     logic,
     run: (run = {}) => running(settings, logic, run),
+    query: (behaviour, key, name, input, options = {}) =>
+      router.request(behaviour, { kind: 'query', name, key, input }, options),
+    ask: (behaviour, key, name, input, options = {}) =>
+      router.request(behaviour, { kind: 'ask', name, key, input }, options),
     describe: () => `${settings.topology.build(settings.id).describe()}\n${supervision(settings)}`
   }
 }

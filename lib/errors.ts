@@ -110,6 +110,16 @@ export class UnknownOutcomeError extends MillraceError {
   }
 }
 
+/** Another process has the key: ask there. Code ERR_NOT_OWNER. */
+export class NotOwnerError extends MillraceError {
+  /** What that process gave as `advertise`; undefined when it gave nothing. */
+  readonly owner: string | undefined
+  constructor(message: string, owner: string | undefined, options: MillraceErrorOptions = {}) {
+    super(message, 'ERR_NOT_OWNER', options)
+    this.owner = owner
+  }
+}
+
 /** Mend the machine: no Kafka could be started for a test or a demo. Code ERR_NO_KAFKA. */
 export class ProvisionError extends MillraceError {
   constructor(message: string, options: MillraceErrorOptions = {}) {

@@ -49,7 +49,8 @@ const ORDER = [
     'lib/task',
     'lib/assign',
     'lib/options',
-    'lib/prepare'
+    'lib/prepare',
+    'lib/query'
   ],
   ...['lib/testing', 'actors']
 ]

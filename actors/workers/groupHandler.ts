@@ -46,7 +46,12 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
   }
 
   return {
-    userData: () => encodeSubscription({ processId, onDisk: statesOnDisk(settings.stateDir, settings.store) }),
+    userData: () =>
+      encodeSubscription({
+        processId,
+        onDisk: statesOnDisk(settings.stateDir, settings.store),
+        advertise: settings.advertise
+      }),
 
     ...(patternSources(session.prepared.built).length > 0 && { discover: () => session.discover() }),
 
@@ -80,7 +85,7 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
 
     async onAssigned(_added, all, userData, meta) {
       session.meta = meta
-      const { counts } = decodeAssignment(userData)
+      const { counts, owners } = decodeAssignment(userData)
       if (counts) session.adopt(counts)
       const { plans } = session.prepared
       const planned = new Set(plans.flatMap((plan) => plan.sources.map((tp) => tpKey(tp.topic, tp.partition))))
@@ -95,6 +100,7 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
       const complete = completeTasks(plans, all)
       const before = assigned
       assigned = new Map(complete.map((plan) => [plan.id, plan]))
+      session.owns(assigned, owners)
       for (const plan of complete) if (before.has(plan.id)) session.hosts.get(plan.id)?.renew(meta)
       // A task with other sources than before is opened anew: as if it had been revoked and assigned again in this moment.
       const changed = complete.filter((plan) => before.has(plan.id) && !sameSources(plan, before.get(plan.id)!))
@@ -144,12 +150,17 @@ export function assignments(
     })),
     plans.map((plan) => ({ id: plan.id, subtopology: plan.subtopology.id, sources: plan.sources }))
   )
+  const owners: Record<string, string[]> = {}
+  for (const member of members) {
+    const { advertise } = decodeSubscription(member.userData, member.memberId)
+    if (advertise !== undefined) owners[advertise] = result.get(idOf(member))!.map((task) => task.id)
+  }
   return members.map((member) => {
     const tasks = result.get(idOf(member))!
     return {
       memberId: member.memberId,
       partitions: tasks.flatMap((task) => task.sources),
-      userData: encodeAssignment({ active: tasks.map((task) => task.id), standby: [], counts })
+      userData: encodeAssignment({ active: tasks.map((task) => task.id), standby: [], counts, owners })
     }
   })
 }

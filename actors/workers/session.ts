@@ -1,5 +1,5 @@
 /** The handles of one running runtime, outside its machine: clients, readers, group, hosts of tasks, restart budgets. */
-import { MillraceError } from '../../lib/errors.ts'
+import { MillraceError, StateError } from '../../lib/errors.ts'
 import { kafkajsWire } from '../../lib/kafka/kafkajs.ts'
 import type { Group, GroupHandler, GroupMeta, Transport } from '../../lib/kafka/port.ts'
 import { createTransport } from '../../lib/kafka/transport.ts'
@@ -8,6 +8,7 @@ import type { Until } from '../../lib/options/until.ts'
 import { captureEnds } from '../../lib/prepare/ends.ts'
 import { matchedTopics, type PreparedTopology, planOf, prepare, replan } from '../../lib/prepare/prepare.ts'
 import { Purge } from '../../lib/prepare/purge.ts'
+import type { Router } from '../../lib/query/router.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import { type Budget, decide, FULL_BUDGET, spend } from '../../lib/supervise/decide.ts'
 import { deadLetterTopics, on } from '../../lib/supervise/rules.ts'
@@ -15,6 +16,7 @@ import type { TaskEnv, TaskPlan, TaskRun } from '../../lib/task/port.ts'
 import { routedReader } from '../../lib/task/readerRouter.ts'
 import { delay } from '../../lib/time.ts'
 import type { BuiltTopology } from '../../lib/topology/built.ts'
+import type { OperatorRequest } from '../../lib/topology/node.ts'
 import { patternSources } from '../../lib/topology/patterns.ts'
 import {
   type ErrorFacts,
@@ -51,6 +53,8 @@ export interface SessionOptions {
   readonly send: (message: SessionMessage) => void
   /** Keeps the error itself; its facts travel. */
   readonly remember: (error: unknown) => ErrorFacts
+  /** Is told when tasks come and go. */
+  readonly router?: Pick<Router, 'changed'> | undefined
 }
 
 /** How a task that closed itself because of a fence comes back while it is still assigned: a transaction time-out looks like a fence. */
@@ -80,6 +84,9 @@ export class Session {
   #reached = false
   #progress: Progress | undefined
   readonly #began: number
+  /** By the last assignment. */
+  #assigned: ReadonlyMap<string, TaskPlan> = new Map()
+  #owners: ReadonlyMap<string, string> = new Map() // addresses by task
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -279,6 +286,32 @@ export class Session {
     }
   }
 
+  /** @param tasks followed from here on: what is revoked leaves it */
+  owns(tasks: ReadonlyMap<string, TaskPlan>, owners: Readonly<Record<string, readonly string[]>> = {}): void {
+    this.#assigned = tasks
+    this.#owners = new Map(Object.entries(owners).flatMap(([address, ids]) => ids.map((id) => [id, address])))
+    this.#options.router?.changed()
+  }
+
+  /** For the router. */
+  get built(): BuiltTopology | undefined {
+    return this.meta && this.prepared.built
+  }
+
+  assigned(task: string): boolean {
+    return this.#assigned.has(task)
+  }
+
+  ownerOf(task: string): string | undefined {
+    return this.#owners.get(task)
+  }
+
+  async request(task: string, node: string, request: OperatorRequest): Promise<unknown> {
+    const host = this.hosts.get(task)
+    if (host === undefined) throw new StateError(`Task ${task} does not run yet.`)
+    return host.request(node, request)
+  }
+
   /** The host of a task that opens: a new one for each life of its machine. */
   host(id: string): TaskHost | undefined {
     const known = this.hosts.get(id)
@@ -289,7 +322,10 @@ export class Session {
       meta: this.meta,
       create: (p) => this.#options.createTask(p, this.#env!),
       judge: (error) => this.#judge(id, error),
-      onLive: () => this.#liveSince.set(id, this.settings.clock.now()),
+      onLive: () => {
+        this.#liveSince.set(id, this.settings.clock.now())
+        this.#options.router?.changed()
+      },
       closeFailed: (error) =>
         this.settings.logger.error({ task: id, error }, 'Closing a task failed; its state directory may stay locked')
     })

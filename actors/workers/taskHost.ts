@@ -1,7 +1,9 @@
 /** The handles of one task, outside its machine: the run, what it was last told, and the promise of the step that runs. */
 import { fromPromise } from 'xstate'
+import { StateError } from '../../lib/errors.ts'
 import type { GroupMeta } from '../../lib/kafka/port.ts'
 import type { TaskPlan, TaskRun } from '../../lib/task/port.ts'
+import type { OperatorRequest } from '../../lib/topology/node.ts'
 import type { Failure, TaskOutcome, TaskReport } from '../events.ts'
 import { type CloseInput, type StepInput, taskMachine } from '../task.ts'
 
@@ -113,6 +115,12 @@ export class TaskHost {
   drain(): void {
     this.#draining = true
     if (this.#live) this.#run?.drain()
+  }
+
+  /** @throws StateError when its pump does not run: nothing was done */
+  async request(node: string, request: OperatorRequest): Promise<unknown> {
+    if (!this.#live || this.#run === undefined) throw new StateError(`Task ${this.plan.id} does not run yet.`)
+    return this.#run.request(node, request)
   }
 
   end(outcome: TaskOutcome): void {

@@ -9,6 +9,8 @@ export interface SubscriptionData {
   readonly processId: string
   /** Tasks whose state lies in this process's directory, and when it was last written (ms): the freshest copy restores the least. */
   readonly onDisk: Readonly<Record<string, number>>
+  /** Where its questions are to be asked. */
+  readonly advertise?: string | undefined
 }
 
 export interface AssignmentData {
@@ -18,10 +20,12 @@ export interface AssignmentData {
   readonly standby: readonly string[]
   /** Partition counts of the topics that are read, as the leader has planned: members come to the same tasks. Undefined of an older leader. */
   readonly counts?: ReadonlyMap<string, number> | undefined
+  /** Tasks of all members that advertise an address, by that address. */
+  readonly owners?: Readonly<Record<string, readonly string[]>> | undefined
 }
 
 export function encodeSubscription(data: Omit<SubscriptionData, 'version'>): Buffer {
-  return Buffer.from(JSON.stringify({ v: USER_DATA_VERSION, p: data.processId, d: data.onDisk }))
+  return Buffer.from(JSON.stringify({ v: USER_DATA_VERSION, p: data.processId, d: data.onDisk, u: data.advertise }))
 }
 
 /** Never throws: a member that speaks another version, or none, takes part as one without state. */
@@ -34,13 +38,20 @@ export function decodeSubscription(bytes: Buffer, memberId: string): Subscriptio
   return {
     version: typeof raw.v === 'number' ? raw.v : 0,
     processId: typeof raw.p === 'string' ? raw.p : memberId,
-    onDisk
+    onDisk,
+    ...(typeof raw.u === 'string' && { advertise: raw.u })
   }
 }
 
 export function encodeAssignment(data: Omit<AssignmentData, 'version'>): Buffer {
   return Buffer.from(
-    JSON.stringify({ v: USER_DATA_VERSION, a: data.active, s: data.standby, t: data.counts && [...data.counts] })
+    JSON.stringify({
+      v: USER_DATA_VERSION,
+      a: data.active,
+      s: data.standby,
+      t: data.counts && [...data.counts],
+      o: data.owners
+    })
   )
 }
 
@@ -52,7 +63,8 @@ export function decodeAssignment(bytes: Buffer): AssignmentData {
     version,
     active: strings(raw.a),
     standby: strings(raw.s),
-    ...(Array.isArray(raw.t) && { counts: countsOf(raw.t) })
+    ...(Array.isArray(raw.t) && { counts: countsOf(raw.t) }),
+    ...(isObject(raw.o) && { owners: raw.o as Record<string, string[]> })
   }
 }
 

@@ -62,6 +62,8 @@ export interface MillraceOptions {
   metadataInterval?: Duration
   /** Static membership: a restart within sessionTimeout moves no task. Unique per process. */
   instanceId?: string
+  /** Where other processes of the job find this one, in any form they understand: NotOwnerError carries it. Default: not told. */
+  advertise?: string
   /** What keeps the state. Default 'rocksdb-native'. */
   store?: Binding
   /** Of internal topics. Default -1: the broker's default. */
@@ -106,6 +108,7 @@ export interface Settings {
   readonly kafka: KafkaWireOptions | undefined
   readonly transport: Transport | undefined
   readonly stateDir: string
+  readonly advertise: string | undefined
   readonly guarantee: Guarantee
   readonly commitIntervalMs: number
   readonly cacheBytes: number
@@ -143,6 +146,7 @@ const TOP = [
   'kafka',
   'transport',
   'stateDir',
+  'advertise',
   'guarantee',
   'commitInterval',
   'cacheBytes',
@@ -192,6 +196,7 @@ export function parseOptions(options: MillraceOptions): Settings {
     ),
     ...connection(given),
     stateDir: read('stateDir', text, `./state/${id}`),
+    advertise: read<string | undefined>('advertise', text, undefined),
     guarantee,
     commitIntervalMs: read('commitInterval', duration, guarantee === 'exactly-once' ? 100 : 1_000),
     cacheBytes: read('cacheBytes', bytes, 64 << 20),
