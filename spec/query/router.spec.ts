@@ -119,9 +119,12 @@ describe('questions to a runtime', function () {
     const a = job('a', { advertise: 'a.local:1' })
     const b = job('b', { advertise: 'b.local:1' })
     const apps = [await start(a), await start(b)]
-    await until(() => apps.every(({ tasks }) => Object.values(tasks).filter((t) => t.state === 'running').length === 2), {
-      what: 'each has two tasks'
-    })
+    await until(
+      () => apps.every(({ tasks }) => Object.values(tasks).filter((t) => t.state === 'running').length === 2),
+      {
+        what: 'each has two tasks'
+      }
+    )
     const answers = await Promise.all(
       KEYS.map(async (key) => {
         const both = await Promise.all([a, b].map((r) => r.ask(counter, key, 'add', 1).catch((e: unknown) => e)))
