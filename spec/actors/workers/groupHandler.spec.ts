@@ -21,8 +21,8 @@ describe('the hooks of the group', () => {
       },
       prepared: { plans, built: { subtopologies: [] } },
       hosts: new Map(),
-      send: (message: (typeof sent)[number]) => sent.push(message)
-      owns() {},
+      send: (message: (typeof sent)[number]) => sent.push(message),
+      owns() {}
     } as unknown as Session
     const hooks = groupHandler(session, () => ({ name: 'Error', code: 'X', message: '' }))
     const meta = { groupId: 'job', generation: 3, memberId: 'm' }
