@@ -116,7 +116,7 @@ export class Router {
   #elsewhere({ name }: Addressed, request: OperatorRequest, task: string, owner: string | undefined): NotOwnerError {
     const where = owner === undefined ? 'which tells no address (option advertise)' : `at ${owner}`
     return new NotOwnerError(
-      `Behaviour "${name}" has the key ${JSON.stringify(request.key)} in task ${task} of another process, ${where}. Ask there.`,
+      `The key ${JSON.stringify(request.key)} of behaviour "${name}" lies in another process of this job (task ${task}), ${where}: ask there.`,
       owner,
       { details: { application: this.#application, task } }
     )
