@@ -54,7 +54,7 @@ class Draw {
   root(): Expression {
     for (;;) {
       const { e } = this.#chance(0.5) ? this.#stream(3) : this.#table(3)
-      if (!has(e, meetsItself)) return e
+      if (!has(e, meetsItself) && !has(e, holdsFiltered)) return e
     }
   }
 
@@ -312,6 +312,15 @@ class Draw {
 function meetsItself(e: Any): boolean {
   const [a, b] = e.op === 'merge' ? e.in : [e.left, e.right]
   return a !== undefined && b !== undefined && shares(a, b) && has(a, isMoved) && has(b, isMoved)
+}
+
+/** A buffer behind a filter of a table: deletions of rows that the filter never passed may fill it, or move its time. */
+const holdsFiltered = (e: Any): boolean => e.op === 'suppress' && e.until !== 'close' && isFiltered(e.in)
+
+function isFiltered(e: Any): boolean {
+  if (e.op === 'filter' || e.op === 'filterNot') return true
+  if (e.op === 'join' || e.op === 'foreignKeyJoin') return isFiltered(e.left) || isFiltered(e.right)
+  return (e.op === 'mapValues' || e.op === 'suppress') && isFiltered(e.in)
 }
 
 const isMoved = (e: Any): boolean => ['repartition', 'groupBy', 'selectKey', 'map', 'foreignKeyJoin'].includes(e.op)

@@ -514,7 +514,7 @@ public class CaseRunner {
   public static class LongerStores extends BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers {
     @Override
     public WindowBytesStoreSupplier windowStore(DslWindowParams p) {
-      if (p.emitStrategy().type() != EmitStrategy.StrategyType.ON_WINDOW_CLOSE) return super.windowStore(p);
+      if (p.emitStrategy().type() != EmitStrategy.StrategyType.ON_WINDOW_CLOSE && !p.isSlidingWindow()) return super.windowStore(p);
       return Stores.inMemoryWindowStore(p.name(), p.retentionPeriod().plus(LONG), p.windowSize(), p.retainDuplicates());
     }
 
