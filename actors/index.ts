@@ -1,4 +1,6 @@
 /** Millrace's public API. */
+export type { AskContext, BehaviourContext } from '../lib/behaviour/context.ts'
+export { type BehaviourParts, defineBehaviour, type Ending } from '../lib/behaviour/define.ts'
 export type { Behaviour } from '../lib/behaviour/keyed.ts'
 export {
   type MachineOutputs,
@@ -8,6 +10,7 @@ export {
 } from '../lib/behaviour/machine.ts'
 export type { MachineView } from '../lib/behaviour/machineLogic.ts'
 export type { MigratedState } from '../lib/behaviour/machineRow.ts'
+export type { EmitOptions, TimerOptions } from '../lib/behaviour/port.ts'
 export {
   type Cogrouped,
   type CogroupedByOptions,
@@ -93,6 +96,7 @@ export {
 } from '../lib/errors.ts'
 export { type KafkaWireOptions, kafkaTransport } from '../lib/kafka/kafkajs.ts'
 export type { Transport } from '../lib/kafka/port.ts'
+export type { TopologyPart } from '../lib/options/combine.ts'
 export type { Inspect, MillraceOptions } from '../lib/options/options.ts'
 export type { Until } from '../lib/options/until.ts'
 export type { Addressed, RequestOptions } from '../lib/query/router.ts'

@@ -8,7 +8,7 @@ import type { Rule } from '../supervise/rules.ts'
 import type { Buildable } from '../topology/built.ts'
 import { Topology } from '../topology/graph.ts'
 import { KeyedOperator, stateName, timersName } from './keyedOperator.ts'
-import { keyedSerde } from './keyedRow.ts'
+import { keyedSerde, type StateVersion } from './keyedRow.ts'
 import type { KeyedLogic } from './port.ts'
 import { markSerde } from './timers.ts'
 
@@ -28,6 +28,8 @@ export interface KeyedParts<K, S> {
   readonly outputs: Readonly<Record<string, Target<any, any>>>
   readonly key: Serde<K>
   readonly state: Serde<S>
+  /** Of the state's form. Default: rows carry none. */
+  readonly version?: StateVersion | undefined
   readonly logic: () => KeyedLogic<K, S>
   /** What follows when a record or a timer fails. */
   readonly supervise?: readonly Rule[] | undefined
@@ -39,6 +41,15 @@ export function keyedBehaviour<K, S>(name: string, parts: KeyedParts<K, S>): Beh
     throw new TopologyError(`Behaviour "${name}" has no inputs: name a topic in "input".`, {
       code: 'ERR_TOPOLOGY_EMPTY'
     })
+  }
+  const topics = Object.entries(parts.inputs).map(([input, { name: topic }]) => ({ input, topic }))
+  for (const [i, { input, topic }] of topics.entries()) {
+    const other = topics.slice(0, i).find((earlier) => earlier.topic === topic)
+    if (!other) continue
+    throw new TopologyError(
+      `Behaviour "${name}" reads the topic "${topic}" as "${other.input}" and as "${input}": give it one input.`,
+      { code: 'ERR_TOPOLOGY_SOURCE' }
+    )
   }
   const addTo = (topology: Topology): void => addKeyed(topology, name, parts)
   return Object.freeze({
@@ -59,7 +70,10 @@ function addKeyed<K, S>(topology: Topology, name: string, parts: KeyedParts<K, S
   const outputs = Object.entries(parts.outputs)
   const parents = inputs.map(([input, topic]) => source(topology, `${name}-${input}`, topic))
   const spec = { kind: 'keyValue', key, caching: true, logged: true } as const
-  topology.addStore({ ...spec, name: stateName(name), value: keyedSerde(state) } as StoreSpec<K, unknown>)
+  topology.addStore({ ...spec, name: stateName(name), value: keyedSerde(state, name, parts.version) } as StoreSpec<
+    K,
+    unknown
+  >)
   topology.addStore({ ...spec, name: timersName(name), value: markSerde } as StoreSpec<K, unknown>)
   const sinks = new Map(outputs.map(([output]) => [output, `${name}-to-${output}`]))
   const node = { name, inputs: new Map(inputs.map(([input, { name: t }]) => [t, input])), outputs: sinks, key, logic }
@@ -90,9 +104,12 @@ function addKeyed<K, S>(topology: Topology, name: string, parts: KeyedParts<K, S
 /** One topic that several parts read has one source. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 function source(topology: Topology, name: string, topic: Topic<any, any>): string {
-  const known = topology.sourceOf(topic.name)
-  if (known) return known.name
   const { timestamp, offsetReset } = topic
+  const known = topology.sourceOf(topic.name)
+  if (known) {
+    topology.refuseOther(known, topic)
+    return known.name
+  }
   topology.addSource({
     name,
     topics: [topic.name],

@@ -72,6 +72,10 @@ export class KeyedCall<K> implements KeyContext<K>, KeyTimers {
     return this.#record === undefined ? undefined : this.#context.source
   }
 
+  get streamTime(): number {
+    return this.#context.streamTime
+  }
+
   get clock(): Clock {
     return this.#context.clock
   }

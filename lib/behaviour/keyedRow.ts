@@ -1,4 +1,5 @@
 /** A key's row: the state, its timers, and where the marks of the key stand in the order of time. */
+import { ProcessingError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import { utf8 } from '../serde/slices.ts'
 import { readInt64, writeInt64 } from '../store/bytes.ts'
@@ -30,16 +31,28 @@ export interface KeyedRow<S> {
 const PLAIN = 0
 const TIMED = 1
 const STATELESS = 2
+const VERSIONED = 4
+const VERSION_BYTES = 2
 const HEAD = 1 + 8 + 8 + 2
 const TIMER_HEAD = 1 + 8 + 2
 
+/** Of a state's form: rows carry it, and are brought up to it step by step when they are read. */
+export interface StateVersion {
+  /** 1 to 65535. Rows that carry none are of version 0. */
+  readonly now: number
+  /** By the version that a step starts from. */
+  readonly steps: Readonly<Record<number, (old: unknown) => unknown>>
+}
+
 /** A row without timers and marks costs one byte more than its state. */
-export const keyedSerde = <S>(state: Serde<S>): Serde<KeyedRow<S>> => ({
+export const keyedSerde = <S>(state: Serde<S>, behaviour = '', version?: StateVersion): Serde<KeyedRow<S>> => ({
   name: `keyed(${state.name})`,
   encode({ state: value, timers, marks }) {
-    const bytes = value === undefined ? Buffer.alloc(0) : state.encode(value)
+    const plain = value === undefined ? Buffer.alloc(0) : state.encode(value)
+    const bytes = version && value !== undefined ? versioned(plain, version.now) : plain
     const flag =
-      (value === undefined ? STATELESS : 0) | (timers.length > 0 || marks[0] >= 0 || marks[1] >= 0 ? TIMED : PLAIN)
+      (value === undefined ? STATELESS : version ? VERSIONED : 0) |
+      (timers.length > 0 || marks[0] >= 0 || marks[1] >= 0 ? TIMED : PLAIN)
     if ((flag & TIMED) === 0) {
       const row = Buffer.allocUnsafe(1 + bytes.length)
       row[0] = flag
@@ -80,6 +93,40 @@ export const keyedSerde = <S>(state: Serde<S>): Serde<KeyedRow<S>> => ({
         at = next
       }
     }
-    return { state: flag & STATELESS ? undefined : state.decode(bytes, at, end), timers, marks }
+    if (flag & STATELESS) return { state: undefined, timers, marks }
+    let of = 0
+    if (flag & VERSIONED) {
+      of = bytes.readUInt16BE(at)
+      at += VERSION_BYTES
+    }
+    const kept = state.decode(bytes, at, end)
+    return { state: of === (version?.now ?? 0) ? kept : (migrated(kept, of, behaviour, version) as S), timers, marks }
   }
 })
+
+function versioned(state: Buffer, version: number): Buffer {
+  const bytes = Buffer.allocUnsafe(VERSION_BYTES + state.length)
+  bytes.writeUInt16BE(version, 0)
+  bytes.set(state, VERSION_BYTES)
+  return bytes
+}
+
+function migrated(state: unknown, from: number, behaviour: string, version: StateVersion | undefined): unknown {
+  const now = version?.now ?? 0
+  let migrated = state
+  for (let at = from; at !== now; at++) {
+    const step = at < now ? version?.steps[at] : undefined
+    if (!step) {
+      throw new ProcessingError(
+        `A key's state is of version ${from} of behaviour "${behaviour}", which is of version ${now} now. ${
+          at > now
+            ? 'A newer program has written it: run that one, or its successor.'
+            : `Give the behaviour "migrate: { ${at}: (old) => … }".`
+        }`,
+        { code: 'ERR_BEHAVIOUR_STATE', details: { behaviour, version: from } }
+      )
+    }
+    migrated = step(migrated)
+  }
+  return migrated
+}

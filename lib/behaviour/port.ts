@@ -43,8 +43,10 @@ export interface TimerOptions {
 /** One object per task, for the call in hand only. What a call that throws has asked for does not happen. */
 export interface KeyContext<K> {
   readonly key: K
-  /** Event time of the record, ms; the due time of a timer. */
+  /** Event time of the record, ms; the due time of a timer; the wall clock in asks. */
   readonly timestamp: number
+  /** Highest event time of the task so far, ms; -1 before the first record. */
+  readonly streamTime: number
   readonly headers: Headers
   /** Where the record stands; undefined in timers. */
   readonly source: RecordContext | undefined

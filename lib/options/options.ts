@@ -24,7 +24,8 @@ import { DEFAULT_RULES } from '../supervise/defaults.ts'
 import { checkRules, type Rule } from '../supervise/rules.ts'
 import type { Guarantee, Logger, TaskEnv } from '../task/port.ts'
 import { type Clock, type Duration, type Random, systemClock, systemRandom } from '../time.ts'
-import type { BuiltTopology } from '../topology/graph.ts'
+import type { Buildable } from '../topology/built.ts'
+import { combine, type TopologyPart } from './combine.ts'
 
 /** Takes XState's inspection events: a function, or an observer such as `createBrowserInspector().inspect`. */
 // biome-ignore lint/suspicious/noExplicitAny: XState's type, which lib does not import; its own observers fit
@@ -34,8 +35,8 @@ export type Inspect = ((event: any) => void) | { next?(event: any): void }
 export interface MillraceOptions {
   /** Name of the job: consumer group, prefix of internal topics and transactional ids. All processes of a job share it. */
   id: string
-  /** What to run: a `Topology`, or a builder of one. */
-  topology: { build(applicationId: string): BuiltTopology }
+  /** What to run: a behaviour, a builder of a topology, a `Topology`, or several of them. */
+  topology: Buildable | readonly TopologyPart[]
   /** How to reach Kafka. Give this or `transport`. */
   kafka?: KafkaWireOptions
   /** Another log behind the same port, such as `embeddedTransport()`. It is yours: the runtime does not close it. */
@@ -104,7 +105,7 @@ export interface MillraceOptions {
 /** The options, complete and in final units. */
 export interface Settings {
   readonly id: string
-  readonly topology: MillraceOptions['topology']
+  readonly topology: Buildable
   readonly kafka: KafkaWireOptions | undefined
   readonly transport: Transport | undefined
   readonly stateDir: string
@@ -190,10 +191,12 @@ export function parseOptions(options: MillraceOptions): Settings {
   const rebalanceMs = read('rebalanceTimeout', positiveDuration, 60_000)
   const settings: Settings = {
     id,
-    topology: having<MillraceOptions['topology']>('a Topology, or a builder with build()', 'build')(
-      given.topology,
-      'topology'
-    ),
+    topology: Array.isArray(given.topology)
+      ? combine(given.topology)
+      : having<Buildable>('a behaviour, a Topology, a builder with build(), or an array of them', 'build')(
+          given.topology,
+          'topology'
+        ),
     ...connection(given),
     stateDir: read('stateDir', text, `./state/${id}`),
     advertise: read<string | undefined>('advertise', text, undefined),

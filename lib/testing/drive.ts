@@ -3,6 +3,7 @@
 import type { Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import { partitionFor } from '../kafka/partitioner.ts'
+import { combine, type TopologyPart } from '../options/combine.ts'
 import { SILENT } from '../options/options.ts'
 import { type Headers, NO_HEADERS, type Serde, type StreamRecord } from '../record.ts'
 import { bytes } from '../serde/index.ts'
@@ -62,8 +63,11 @@ let runs = 0 // keeps the in-memory databases of one process apart
  * await d.send(flights, 'JFK', { delay: 12 }, { timestamp: 1000 })
  * d.output(counts) // [{ topic, key: 'JFK', value: 1, timestamp: 1000, headers: [] }]
  */
-export async function drive(topology: Buildable, options: DriveOptions = {}): Promise<Driver> {
-  const built = topology.build(options.applicationId ?? 'drive')
+export async function drive(
+  topology: Buildable | readonly TopologyPart[],
+  options: DriveOptions = {}
+): Promise<Driver> {
+  const built = ('build' in topology ? topology : combine(topology)).build(options.applicationId ?? 'drive')
   const clock = new VirtualClock(options.startTime ?? 0)
   const resolved = resolvePartitions(built, sourceCounts(built, options.partitions ?? {}))
   runs++

@@ -203,6 +203,56 @@ export class Topology implements Buildable {
     return [...new Set([name, ...node.parents.flatMap((parent) => this.upstream(parent))])]
   }
 
+  /** @throws TopologyError ERR_TOPOLOGY_SOURCE when the source is not what a reader of its topic wants it to be */
+  refuseOther(known: SourceNode, wanted: Pick<SourceNode, 'key' | 'value' | 'timestamp' | 'offsetReset'>): void {
+    for (const part of ['key', 'value', 'timestamp', 'offsetReset'] as const) {
+      if (known[part] === wanted[part]) continue
+      throw new TopologyError(
+        `Topic "${known.topics[0]}" is read twice, with different serdes or options: at ${this.placeOf(known.name)} and at ${callSite()}. ` +
+          'Make one topic(…) value and use it in both places.',
+        { code: 'ERR_TOPOLOGY_SOURCE', details: { topic: known.topics[0] } }
+      )
+    }
+  }
+
+  /**
+   * Takes over what another has. A topic that both read has one source; rules of the other hold for its own nodes.
+   * @throws TopologyError ERR_TOPOLOGY_DUPLICATE, ERR_TOPOLOGY_SOURCE
+   */
+  include(other: Topology): void {
+    const renamed = new Map<string, string>()
+    for (const [name, { it, place }] of other.#nodes) {
+      const known = it.kind === 'source' ? this.sourceOf(it.topics[0]!) : undefined
+      if (it.kind === 'source' && known) {
+        this.refuseOther(known, it)
+        renamed.set(name, known.name)
+        continue
+      }
+      const taken = this.#nodes.get(name)
+      if (taken) throw duplicate('node', name, taken.place, place)
+      if (it.kind === 'source') {
+        this.#refuseMatch(it)
+        for (const topic of it.topics) this.#topics.set(topic, name)
+        this.#nodes.set(name, { it, place })
+      } else {
+        const parents = it.parents.map((parent) => renamed.get(parent) ?? parent)
+        const rules = [...(it.supervise ?? []), ...other.#rules]
+        this.#nodes.set(name, { it: { ...it, parents, ...(rules.length > 0 ? { supervise: rules } : {}) }, place })
+      }
+    }
+    take('store', other.#stores, this.#stores, this.#globals)
+    take('store', other.#globals, this.#globals, this.#stores)
+    for (const [topic, draft] of other.#repartitions) {
+      this.#repartitions.set(topic, { ...draft, parent: renamed.get(draft.parent) ?? draft.parent })
+    }
+    for (const { node, members } of other.#copartitioned)
+      this.copartition(
+        node,
+        members.map((member) => renamed.get(member) ?? member)
+      )
+    for (const [name, place] of other.#unnamed) this.#unnamed.set(name, place)
+  }
+
   storeSpec(name: string): StoreSpec | undefined {
     return this.#stores.get(name)?.it
   }
@@ -396,6 +446,19 @@ export class Topology implements Buildable {
       `Node "${node}" (${callSite()}) uses the store "${store}", which was not added${near ? `: did you mean "${near}"?` : ': add it first.'}`,
       { code: 'ERR_TOPOLOGY_STORE' }
     )
+  }
+}
+
+function take<T>(
+  what: string,
+  from: Map<string, Placed<T>>,
+  to: Map<string, Placed<T>>,
+  beside: Map<string, Placed<unknown>>
+): void {
+  for (const [name, placed] of from) {
+    const known = to.get(name) ?? beside.get(name)
+    if (known) throw duplicate(what, name, known.place, placed.place)
+    to.set(name, placed)
   }
 }
 

@@ -94,6 +94,7 @@ class Key {
   get #context(): KeyContext<unknown> {
     return {
       key: 'k',
+      streamTime: -1,
       timestamp: this.time,
       headers: [],
       source: undefined,

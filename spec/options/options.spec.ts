@@ -52,7 +52,7 @@ describe('the options of a runtime', () => {
     [{ id: '../up' }, /Option "id" is "\.\.\/up"/],
     [{ id: '..' }, /Option "id"/],
     [{ id: undefined }, /Option "id" is undefined/],
-    [{ topology: {} }, /Option "topology" is an object\. Give a Topology/],
+    [{ topology: {} }, /Option "topology" is an object\. Give a behaviour, a Topology/],
     [{ sessionTimeout: '30 seconds' }, /Option "sessionTimeout" is "30 seconds"\. Give a duration/],
     [{ guarantee: 'exactly_once' }, /did you mean 'exactly-once'/],
     [{ cacheBytes: -1 }, /Option "cacheBytes" is -1/],
