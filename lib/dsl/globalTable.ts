@@ -57,7 +57,8 @@ export function joinGlobal<K, V, G, T, V2>(
     globals: [table.name],
     what,
     create: () => new GlobalJoinOperator(plan),
-    keepsKey: true
+    keepsKey: true,
+    supervise: options.supervise
   })
   return { ...stream, node: name, value: options.result }
 }

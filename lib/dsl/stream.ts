@@ -249,7 +249,7 @@ export class Stream<K, V> {
     select: (record: StreamRecord<K, V>) => K2,
     options: SerdeOptions<K2, V> & { readonly key: Serde<NonNullable<K2>> }
   ): Grouped<NonNullable<K2>, V> {
-    const node = step(this.part, 'groupBy', {}, () => new SelectKeyOperator(select))
+    const node = step(this.part, 'groupBy', { supervise: options?.supervise }, () => new SelectKeyOperator(select))
     const key = options?.key as Serde<K2> // JavaScript may leave the options out: then the error says what is missing
     return this.#group<K2>({ ...this.part, node, key, rekeyed: true }, { ...options, key })
   }

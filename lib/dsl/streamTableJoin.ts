@@ -41,7 +41,7 @@ export function joinTable<K, V, T, V2>(
     stores.push(buffer)
   }
   const idleMs = idleOf(`${what} (${callSite()})`, options)
-  const node = step(part, what, { name, stores, keepsKey: true }, () =>
+  const node = step(part, what, { name, stores, keepsKey: true, supervise: options.supervise }, () =>
     grace === undefined
       ? new StreamTableJoinOperator(view, key, left, joiner)
       : new StreamTableGraceJoinOperator(view, `${name}-buffer`, key, grace, left, joiner, idleMs)

@@ -122,7 +122,12 @@ export class Table<K, V> {
     const what = 'groupBy() of a table'
     const key = keySerde<K2>({ ...this.part, key: undefined }, options?.key, what)
     const value = options.value ?? json<V2>()
-    const node = step(this.part, 'groupBy', {}, () => new TableGroupByOperator(select, key))
+    const node = step(
+      this.part,
+      'groupBy',
+      { supervise: options.supervise },
+      () => new TableGroupByOperator(select, key)
+    )
     const part: Part<K2, Change<V2>> = { ...this.part, node, key, value: changed(value), rekeyed: true }
     return new GroupedTable(through(part, { name: options.name }, 'by', what), value)
   }
