@@ -1,0 +1,3 @@
+import { guide } from './snippets.ts'
+
+guide('docs/behaviours.md', { checks: 5 })
