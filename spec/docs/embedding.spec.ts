@@ -1,0 +1,3 @@
+import { guide } from './snippets.ts'
+
+guide('docs/embedding.md', { checks: 9 })
