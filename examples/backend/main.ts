@@ -5,13 +5,13 @@ import { openShop } from '../embedding/shop.ts'
 import { backendMachine } from './backend.ts'
 import { httpServer } from './server.ts'
 
-const { port, brokers } = commandLine({
+const wanted = commandLine({
   name: 'backend',
   what: 'A backend as one XState machine that invokes a stream job and an HTTP server. SIGTERM drains the job; one that fails is built anew after 30 s.'
 })
-const shop = await openShop(brokers)
+const shop = await openShop(wanted)
 const backend = createActor(
-  backendMachine({ job: shop.runtime.logic, http: httpServer({ shop, port, onListening: announce }) })
+  backendMachine({ job: shop.runtime.logic, http: httpServer({ shop, port: wanted.port, onListening: announce }) })
 )
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => backend.send({ type: 'SIGTERM' }))
 backend.start()

@@ -2,19 +2,19 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createRuntime, embeddedTransport, kafkaTransport, type Runtime } from '../../actors/index.ts'
+import { createRuntime, embeddedTransport, kafkaTransport, NotOwnerError, type Runtime } from '../../actors/index.ts'
 import { partitionFor } from '../../lib/kafka/partitioner.ts'
 import type { Producer } from '../../lib/kafka/port.ts'
 import { NO_HEADERS } from '../../lib/record.ts'
+import type { Wanted } from './commandLine.ts'
 import { customers, type Order, ordersTopic, type Totals, totalsTopic } from './job.ts'
-import { openView } from './view.ts'
 
 export interface Shop {
   /** Not started: how it lives and ends is the service's to say. */
   readonly runtime: Runtime
   /** Resolves when the order is in the log. */
   place(order: Order): Promise<void>
-  /** What the job has committed. */
+  /** Asks the job: here, or over HTTP in the process that has the customer. */
   totals(customer: string): Promise<Totals | undefined>
   /** After the runtime has stopped. */
   close(): Promise<void>
@@ -22,8 +22,8 @@ export interface Shop {
 
 const PARTITIONS = 3
 
-/** @param brokers of a Kafka; without, the log lies in this process and ends with it */
-export async function openShop(brokers?: readonly string[]): Promise<Shop> {
+/** Without brokers of a Kafka the log lies in this process and ends with it. */
+export async function openShop({ brokers, port }: Wanted): Promise<Shop> {
   const transport = brokers ? kafkaTransport({ brokers: [...brokers] }) : embeddedTransport()
   const stateDir = await mkdtemp(join(tmpdir(), 'millrace-shop-'))
   await transport.admin.create(
@@ -35,12 +35,12 @@ export async function openShop(brokers?: readonly string[]): Promise<Shop> {
     }))
   )
   const partitions = (await transport.admin.partitions([ordersTopic.name])).get(ordersTopic.name)!
-  const view = await openView(transport)
   const runtime = createRuntime({
     id: 'shop-customers',
     topology: customers,
     transport,
     stateDir,
+    ...(port === 0 ? {} : { advertise: `http://127.0.0.1:${port}` }),
     guarantee: 'exactly-once',
     heartbeatInterval: '1s',
     sessionTimeout: '10s'
@@ -66,10 +66,19 @@ export async function openShop(brokers?: readonly string[]): Promise<Shop> {
         throw error
       }
     },
-    totals: async (customer) => view.get(customer),
+    async totals(customer) {
+      try {
+        return (await runtime.query(customers, customer, 'totals', undefined, { timeout: '5s' })) as Totals | undefined
+      } catch (error) {
+        if (!(error instanceof NotOwnerError) || error.owner === undefined) throw error
+        const answer = await fetch(`${error.owner}/customers/${encodeURIComponent(customer)}`)
+        if (answer.status === 404) return undefined
+        if (!answer.ok) throw new Error(`${answer.url} answers ${answer.status}`, { cause: error })
+        return (await answer.json()) as Totals
+      }
+    },
     async close() {
       await (await producer?.catch(() => undefined))?.close()
-      await view.close()
       await transport.close()
       await rm(stateDir, { recursive: true, force: true })
     }
