@@ -105,13 +105,18 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
       found += chunk.length
       last = chunk[chunk.length - 1]?.[0]
     }
+    const end = found < MOST ? bound : `${last!.toString('latin1', 2)}\0`
+    // A commit under way has rows in the changelog that the scan may have come too early for.
+    for (const row of this.underWay()) {
+      if (row.id >= this.#gone && row.id < end) this.#tombstones.push(localKey(this.id, row.id))
+    }
     if (found < MOST) {
       this.#gone = bound
       this.#due = streamTime + this.#step
       this.#rest = undefined
     } else {
       this.#rest = streamTime
-      this.#gone = `${last!.toString('latin1', 2)}\0` // the next call goes on behind it
+      this.#gone = end // the next call goes on behind it
     }
     this.#sweep = true
   }

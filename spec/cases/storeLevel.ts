@@ -418,6 +418,25 @@ export function storeLevelCases(driver: DatabaseDriver): void {
     )
 
     it(
+      'expires what a commit under way has in the changelog and not yet in the database',
+      withState(
+        async (state) => {
+          const time = { now: 50 }
+          const { rows, store } = faces(state, time)
+          const log = changelog(true)
+          await store.put('k', 1, 10)
+          await settle(rows, log.sink) // the first half of a commit
+          await rows.expire(130)
+          await state.commit(new Map()) // its second half
+          await commit(state, log.sink)
+          expect(log.taken()).to.eql(['10/k=1@50', '10/k=null@10'])
+          expect(await collect(rows.scan({ from: '', to: undefined }))).to.eql([])
+        },
+        [spec]
+      )
+    )
+
+    it(
       'works off a jump over many windows in parts, and does nothing until stream time has passed the next step',
       withState(
         async (state) => {

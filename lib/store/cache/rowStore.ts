@@ -407,6 +407,12 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     this.#giving = []
   }
 
+  /** Rows that the changelog has, and the database perhaps not yet. */
+  protected *underWay(): Generator<CachedRow<V>> {
+    yield* this.flushed
+    yield* this.#writing
+  }
+
   #resize(row: CachedRow<V>, length: number): void {
     this.#typical += (length - this.#typical) / 64
     const size = ROW_OVERHEAD + row.id.length + Math.ceil(HEAP_PER_BYTE * length)
