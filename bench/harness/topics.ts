@@ -1,6 +1,6 @@
 /** Topics of a bench: made, filled once, watched, and read back. */
 import { partitionFor } from '../../lib/kafka/partitioner.ts'
-import type { Transport } from '../../lib/kafka/port.ts'
+import type { Producer, Transport } from '../../lib/kafka/port.ts'
 import type { Tp } from '../../lib/record.ts'
 import { delay, systemClock } from '../../lib/time.ts'
 import type { Expected } from './expected.ts'
@@ -21,16 +21,15 @@ export interface Filled {
 /** Writes a workload's input, on the partitions a Java producer would choose. */
 export async function fill(
   transport: Transport,
-  workload: Workload,
+  workload: Pick<Workload, 'data'>,
   topics: readonly string[],
   records: number
 ): Promise<Filled> {
   const producer = await transport.producer({ lane: 0 })
-  const writers = topics.map((topic) => Array.from({ length: PARTITIONS }, (_, p) => producer.writer(topic, p)))
   const counts = topics.map(() => 0)
+  const puts = topics.map((topic) => putter(producer, topic))
   const expected = workload.data(records, (input, timestamp, key, value) => {
-    const partition = partitionFor(key, 0, key.length, PARTITIONS)
-    writers[input]![partition]!.append(timestamp, key, 0, key.length, value, 0, value.length, [])
+    puts[input]!(timestamp, key, value)
     counts[input]!++
   })
   await producer.flush()
@@ -38,39 +37,61 @@ export async function fill(
   return { counts, expected }
 }
 
-const partitionsOf = (topic: string): Tp[] =>
-  Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition }))
+/** Appends records of one topic, each to the partition that a Java producer would choose. */
+export function putter(producer: Producer, topic: string, partitions = PARTITIONS) {
+  const writers = Array.from({ length: partitions }, (_, p) => producer.writer(topic, p))
+  return (timestamp: number, key: Buffer, value: Buffer): void =>
+    writers[partitionFor(key, 0, key.length, partitions)]!.append(
+      timestamp,
+      key,
+      0,
+      key.length,
+      value,
+      0,
+      value.length,
+      []
+    )
+}
+
+const partitionsOf = (topic: string, partitions = PARTITIONS): Tp[] =>
+  Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
 /** Input records that are done for good: their offsets are committed, and with them what came of them. */
 export async function committed(
   transport: Transport,
-  { group, inputs }: Pick<Job, 'group' | 'inputs'>
+  { group, inputs, partitions }: Pick<Job, 'group' | 'inputs' | 'partitions'>
 ): Promise<number> {
-  const offsets = await transport.committed(group, inputs.flatMap(partitionsOf))
+  const tps = inputs.flatMap((input) => partitionsOf(input, partitions))
+  const offsets = await transport.committed(group, tps)
   return sum([...offsets.values()].map(({ offset }) => offset))
 }
 
 /** Without a look at the clock: for what comes before a measurement. */
 export async function untilCommitted(
   transport: Transport,
-  job: Pick<Job, 'group' | 'inputs' | 'records'>
+  job: Pick<Job, 'group' | 'inputs' | 'records' | 'partitions'>
 ): Promise<void> {
   while ((await committed(transport, job)) < job.records) await delay(systemClock, 50)
 }
 
-export async function ends(transport: Transport, topic: string): Promise<number[]> {
-  const tps = partitionsOf(topic)
+export async function ends(transport: Transport, topic: string, partitions = PARTITIONS): Promise<number[]> {
+  const tps = partitionsOf(topic, partitions)
   const offsets = await transport.offsets(tps, 'lso')
   return tps.map((tp) => offsets.get(`${tp.topic}-${tp.partition}`) ?? 0)
 }
 
-export const written = async (transport: Transport, { output }: Job): Promise<number> =>
-  sum(await ends(transport, output))
+export const written = async (transport: Transport, { output, partitions }: Job): Promise<number> =>
+  sum(await ends(transport, output, partitions))
 
 /** Reads a topic to its end as a committed reader does. @throws Error when it is not what it must be */
-export async function verify(transport: Transport, topic: string, expected: Expected): Promise<void> {
-  const limits = await ends(transport, topic)
+export async function verify(
+  transport: Transport,
+  topic: string,
+  expected: Expected,
+  partitions = PARTITIONS
+): Promise<void> {
+  const limits = await ends(transport, topic, partitions)
   const check = expected.check()
   const open = new Set(limits.keys())
   await new Promise<void>((resolve, reject) => {

@@ -58,6 +58,10 @@ export interface Job {
   readonly streamed: number
   /** Of its own, empty, and removed afterwards. */
   readonly stateDir: string
+  /** Of its input, output and changelogs. Default PARTITIONS. */
+  readonly partitions?: number
+  /** Tasks that this process is to have before it is `ready`. Default: as many as there are partitions. */
+  readonly tasks?: number
 }
 
 /** A program that does the workload's job, in a process of its own. */

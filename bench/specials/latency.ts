@@ -2,10 +2,9 @@
 import { partitionFor } from '../../lib/kafka/partitioner.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
 import { delay, stopwatch, systemClock } from '../../lib/time.ts'
-import { createTopic } from '../harness/topics.ts'
 import { PARTITIONS } from '../harness/types.ts'
 import { keyOf, scattered } from '../workloads/data.ts'
-import { byTurns, type Figures, withSide } from './runs.ts'
+import { byTurns, endless, type Figures, withSide } from './runs.ts'
 import type { Special } from './types.ts'
 
 const PER_SECOND = 10_000
@@ -19,23 +18,10 @@ export const latency: Special = {
   about: `produce to committed read through \`pass\`, ${PER_SECOND.toLocaleString('en')} records/s offered`,
   run: (transport, options) =>
     byTurns(transport, options, { name: 'latency', unit: 'ms', workload: 'pass' }, async (side, guarantee, prefix) => {
-      const [input, output] = [`${prefix}-in`, `${prefix}-out`]
-      await createTopic(transport, input)
-      await createTopic(transport, output)
-      const { brokers } = options
-      const job = {
-        workload: 'pass',
-        group: prefix,
-        guarantee,
-        brokers,
-        inputs: [input],
-        output,
-        records: 0,
-        streamed: 0
-      }
+      const job = await endless(transport, options, { workload: 'pass', guarantee, prefix })
       return withSide(side, job, async ({ began }) => {
         await began
-        return offer(transport, input, output)
+        return offer(transport, job.input, job.output)
       })
     })
 }

@@ -7,7 +7,8 @@ import type { Guarantee } from '../../lib/task/port.ts'
 import { type Running, start } from '../harness/run.ts'
 import { SIDES } from '../harness/sides.ts'
 import { spread } from '../harness/spread.ts'
-import type { BenchOptions, Job, Side, SideName } from '../harness/types.ts'
+import { createTopic } from '../harness/topics.ts'
+import { type BenchOptions, type Job, PARTITIONS, type Side, type SideName } from '../harness/types.ts'
 import type { Measure } from './types.ts'
 
 export type Figures = Readonly<Record<string, number>>
@@ -47,6 +48,26 @@ export async function byTurns(
     }
   }
   return measures
+}
+
+/** Makes a topic to read and one to write. @returns a job that works until it is told to stop; topics and group begin with the prefix */
+export async function endless(
+  transport: Transport,
+  { brokers }: BenchOptions,
+  { workload, guarantee, prefix, partitions = PARTITIONS }: Endless
+): Promise<Omit<Job, 'stateDir'> & { readonly input: string; readonly partitions: number }> {
+  const [input, output] = [`${prefix}-in`, `${prefix}-out`]
+  await createTopic(transport, input, partitions)
+  await createTopic(transport, output, partitions)
+  const work = { inputs: [input], input, output, records: 0, streamed: 0, partitions }
+  return { workload, group: prefix, guarantee, brokers, ...work }
+}
+
+interface Endless {
+  readonly workload: string
+  readonly guarantee: Guarantee
+  readonly prefix: string
+  readonly partitions?: number
 }
 
 /** Starts a side with a directory of its own, and stops it after `body`. */

@@ -1,8 +1,8 @@
 /** From the start of a process to the first output that a committed reader sees, with its input waiting. */
 import { delay, stopwatch, systemClock } from '../../lib/time.ts'
-import { createTopic, ends, fill } from '../harness/topics.ts'
+import { ends, fill } from '../harness/topics.ts'
 import { workload } from '../workloads/index.ts'
-import { byTurns, withSide } from './runs.ts'
+import { byTurns, endless, withSide } from './runs.ts'
 import type { Special } from './types.ts'
 
 const RECORDS = 10_000
@@ -12,24 +12,11 @@ export const start: Special = {
   about: 'start of a process to its first visible output, through `pass`',
   run: (transport, options) =>
     byTurns(transport, options, { name: 'start', unit: 'ms', workload: 'pass' }, async (side, guarantee, prefix) => {
-      const [input, output] = [`${prefix}-in`, `${prefix}-out`]
-      await createTopic(transport, input)
-      await createTopic(transport, output)
-      await fill(transport, workload('pass'), [input], RECORDS)
-      const { brokers } = options
-      const job = {
-        workload: 'pass',
-        group: prefix,
-        guarantee,
-        brokers,
-        inputs: [input],
-        output,
-        records: 0,
-        streamed: 0
-      }
+      const job = await endless(transport, options, { workload: 'pass', guarantee, prefix })
+      await fill(transport, workload('pass'), job.inputs, RECORDS)
       const spawned = stopwatch()
       return withSide(side, job, async () => {
-        while ((await ends(transport, output)).every((end) => end === 0)) await delay(systemClock, 5)
+        while ((await ends(transport, job.output)).every((end) => end === 0)) await delay(systemClock, 5)
         return { 'to first output': stopwatch() - spawned }
       })
     })

@@ -1,0 +1,47 @@
+/** State that is there before a run: counts of keys, each seen once, as their changelog holds them. Every side reads the same bytes. */
+import { changelogConfig, changelogTopic } from '../../lib/changelog/topics.ts'
+import type { Transport } from '../../lib/kafka/port.ts'
+import { LastLongs } from '../harness/expected.ts'
+import { putter } from '../harness/topics.ts'
+import type { Job, Put } from '../harness/types.ts'
+import { keyOf, order, START, scattered } from '../workloads/data.ts'
+
+/** A prime: its multiples visit every key once, not in the order of their names. */
+const STRIDE = 7_919
+/** Records appended between two looks at what the broker has. */
+const CHUNK = 50_000
+const PENDING_BYTES = 32 << 20
+
+/** Writes the changelog of the store that `count` and `count-large` keep. */
+export async function writeCounts(
+  transport: Transport,
+  { group, partitions }: Pick<Job, 'group' | 'partitions'>,
+  keys: number
+): Promise<void> {
+  const topic = changelogTopic(group, 'counts')
+  await transport.admin.create([{ topic, partitions: partitions!, replication: -1, config: changelogConfig({}) }])
+  const producer = await transport.producer({ lane: 0 })
+  const put = putter(producer, topic, partitions)
+  const once = Buffer.alloc(8)
+  once.writeBigInt64BE(1n)
+  for (let i = 0; i < keys; i++) {
+    put(START, keyOf((i * STRIDE) % keys), once)
+    if (i % CHUNK === 0) await producer.room(PENDING_BYTES)
+  }
+  await producer.flush()
+  await producer.close()
+}
+
+/** Records of keys that have been counted once before. @param seen goes on where an earlier call stood */
+export const counted = (keys: number, seen = new LastLongs()) => ({
+  data(records: number, put: Put): LastLongs {
+    for (let i = 0; i < records; i++) {
+      const n = scattered(i, keys)
+      const key = String(n)
+      if (!seen.values.has(key)) seen.add(key, 1)
+      seen.add(key, 1)
+      put(0, START + i, keyOf(n), order(i, 1))
+    }
+    return seen
+  }
+})
