@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { charts } from './charts.ts'
 import { type Report, table, timesTable, writeJson } from './report.ts'
+import { verdictLines } from './verdicts.ts'
 
 export async function writePage(folder: string, report: Report): Promise<void> {
   await mkdir(folder, { recursive: true })
@@ -14,6 +15,7 @@ export async function writePage(folder: string, report: Report): Promise<void> {
 
 function html(report: Report, drawn: readonly string[]): string {
   const tables = [table(report.workloads), ...(report.measures.length > 0 ? [timesTable(report.measures)] : [])]
+  const [summary, missed] = verdictLines(report.verdicts).split('\n\n')
   const cells = (line: string, tag: string): string =>
     `<tr>${line
       .slice(2, -2)
@@ -41,6 +43,8 @@ function html(report: Report, drawn: readonly string[]): string {
 <p><code>${report.command}</code><br>${report.date.slice(0, 16).replace('T', ' ')} UTC · ${report.machine} · ${report.broker}</p>
 <p>Every run's output was read back and compared. Lines mark the least and the largest ratio of the pairs; dashes the targets, 3 to the defaults and 2 to the tuned peer.</p>
 ${drawn.join('\n')}
+<p>${summary}</p>
+${missed ? rows(missed) : ''}
 ${tables.map((text) => rows(text)).join('\n')}
 </html>
 `

@@ -2,15 +2,11 @@
 import { writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import type { Measure } from '../specials/types.ts'
-import type { PeerName, Result, Run, Spread } from './types.ts'
+import type { Result, Run, Spread } from './types.ts'
+import { type Verdict, verdicts } from './verdicts.ts'
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en')
 const mib = (bytes: number): string => `${Math.round(bytes / 1_048_576)} MiB`
-
-/** What the median of the ratios is to reach. */
-export const TARGETS: Readonly<Partial<Record<PeerName, number>>> = { 'kafka-streams': 3, 'kafka-streams-tuned': 2 }
-
-export const missed = ({ peer, ratio }: Result): boolean => ratio.median < (TARGETS[peer] ?? 0)
 
 export function runLine(side: string, guarantee: string, run: Run, records: number): string {
   const cpu = ((run.cpuSeconds / records) * 1e6).toFixed(2)
@@ -20,8 +16,8 @@ export function runLine(side: string, guarantee: string, run: Run, records: numb
 
 export function resultLines(result: Result): string {
   const { guarantee, peer, ratio, records } = result
-  const target = TARGETS[peer]
-  const bar = target === undefined ? '' : ` (target ≥ ${target}: ${missed(result) ? 'MISSED' : 'met'})`
+  const verdict = verdicts([result], []).find(({ figure }) => figure === 'records/s')
+  const bar = verdict ? ` (target ≥ ${verdict.target}: ${verdict.met ? 'met' : 'MISSED'})` : ''
   const rate = ({ median, min, max }: Spread): string => `${whole(median)}/s (${whole(min)}–${whole(max)})`
   const cpu = (seconds: number): string => ((seconds / records) * 1e6).toFixed(2)
   return (
@@ -73,13 +69,23 @@ export interface Report {
   readonly machine: string
   readonly broker: string
   readonly workloads: readonly Result[]
-  /** Times: latency, start, restore. */
+  /** What the special benches found: latency, start, restore … */
   readonly measures: readonly Measure[]
+  /** Of both, where there is a target. */
+  readonly verdicts: readonly Verdict[]
 }
 
 export function report(broker: string, workloads: readonly Result[], measures: readonly Measure[]): Report {
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim().replace(/ --$/, '')
-  return { date: new Date().toISOString(), command, machine: machine(), broker, workloads, measures }
+  return {
+    date: new Date().toISOString(),
+    command,
+    machine: machine(),
+    broker,
+    workloads,
+    measures,
+    verdicts: verdicts(workloads, measures)
+  }
 }
 
 export const writeJson = (file: string, content: Report): Promise<void> =>
