@@ -3,14 +3,13 @@ import type { Target, Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import { withRetries } from '../operators/retries.ts'
 import type { Serde } from '../record.ts'
-import type { StoreSpec } from '../store/port.ts'
 import type { Rule } from '../supervise/rules.ts'
 import type { Buildable } from '../topology/built.ts'
 import { Topology } from '../topology/graph.ts'
 import { KeyedOperator, stateName, timersName } from './keyedOperator.ts'
 import { keyedSerde, type StateVersion } from './keyedRow.ts'
 import type { KeyedLogic } from './port.ts'
-import { markSerde } from './timers.ts'
+import { markIds, markSerde } from './timers.ts'
 
 /** A behaviour as a frozen value: give it to `createRuntime` or `drive` as the topology. */
 export interface Behaviour extends Buildable {
@@ -69,18 +68,17 @@ function addKeyed<K, S>(topology: Topology, name: string, parts: KeyedParts<K, S
   const inputs = Object.entries(parts.inputs)
   const outputs = Object.entries(parts.outputs)
   const parents = inputs.map(([input, topic]) => source(topology, `${name}-${input}`, topic))
-  const spec = { kind: 'keyValue', key, caching: true, logged: true } as const
-  topology.addStore({ ...spec, name: stateName(name), value: keyedSerde(state, name, parts.version) } as StoreSpec<
-    K,
-    unknown
-  >)
-  topology.addStore({ ...spec, name: timersName(name), value: markSerde } as StoreSpec<K, unknown>)
+  const spec = { kind: 'keyValue', key, caching: true } as const
+  const [rows, marks] = [stateName(name), timersName(name)]
+  const value = keyedSerde(state, name, parts.version)
+  topology.addStore({ ...spec, name: rows, value, logged: true, index: { store: marks, ids: markIds } })
+  topology.addStore({ ...spec, name: marks, value: markSerde, logged: false })
   const sinks = new Map(outputs.map(([output]) => [output, `${name}-to-${output}`]))
   const node = { name, inputs: new Map(inputs.map(([input, { name: t }]) => [t, input])), outputs: sinks, key, logic }
   const draft = {
     name,
     parents,
-    stores: [stateName(name), timersName(name)],
+    stores: [rows, marks],
     create: () => new KeyedOperator(node),
     what: 'behaviour',
     supervise: parts.supervise

@@ -120,9 +120,9 @@ export class KeyedOperator<K, S> implements Operator {
   #look(row: Row<KeyedRow<S>>, due: number, clock: TimerClock): MaybePromise<void> {
     const marks = this.#marks[clock]
     marks.shift()
+    marks.remove(row.id, due)
     const kept = row.value
     if (kept === null || kept.marks[clock] !== due) return // of a key that has ended, or was marked anew
-    marks.remove(row.id, due)
     kept.marks[clock] = -1
     const timer = first(kept.timers, clock)
     const fires = timer !== undefined && timer.due <= due

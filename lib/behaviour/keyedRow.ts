@@ -104,6 +104,10 @@ export const keyedSerde = <S>(state: Serde<S>, behaviour = '', version?: StateVe
   }
 })
 
+/** The marks of a row as it is stored, without decoding the rest. */
+export const storedMarks = (bytes: Buffer): KeyedRow<unknown>['marks'] =>
+  bytes[0]! & TIMED ? [readInt64(bytes, 1), readInt64(bytes, 9)] : [-1, -1]
+
 function versioned(state: Buffer, version: number): Buffer {
   const bytes = Buffer.allocUnsafe(VERSION_BYTES + state.length)
   bytes.writeUInt16BE(version, 0)

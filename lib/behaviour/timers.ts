@@ -1,10 +1,10 @@
-/** Which key is to be looked at when: at most one mark a key and clock, in a store of their own, in the order of time. */
+/** Which key is to be looked at when: one mark a key and clock that counts, in a store of their own, in the order of time. */
 import { TimeQueue } from '../operators/timeQueue.ts'
 import type { Serde } from '../record.ts'
 import { latin1, readInt64, writeInt64 } from '../store/bytes.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import type { MaybePromise } from '../store/port.ts'
-import { EVENT, type TimerClock } from './keyedRow.ts'
+import { EVENT, storedMarks, type TimerClock, WALL } from './keyedRow.ts'
 
 const scratch = Buffer.alloc(8) // used within one call only
 const KEY_AT = 9
@@ -15,6 +15,12 @@ const BEHIND = ['\x01', '\x02'] as const
 function markId(clock: TimerClock, time: number, key: string): string {
   writeInt64(scratch, time, 0)
   return FIRST[clock] + latin1(scratch) + key
+}
+
+/** The marks that a row says it has: the row is the truth, and the store of marks can be made from the rows. */
+export function* markIds(key: Buffer, row: Buffer): Generator<string> {
+  const marks = storedMarks(row)
+  for (const clock of [EVENT, WALL] as const) if (marks[clock] >= 0) yield markId(clock, marks[clock], latin1(key))
 }
 
 const keyOf = (id: string): string => id.slice(KEY_AT)
@@ -64,7 +70,10 @@ export class Marks {
     if (due < this.earliest) this.earliest = due
   }
 
-  /** The mark stays in the queue when it is not the first: whoever meets it there finds that the key's row does not know it. */
+  /**
+   * The mark stays in the queue when it is not the first: whoever meets it there finds that the key's row does not know it, and removes it
+   * (once more, or because restore has left it).
+   */
   remove(key: string, due: number): void {
     const id = markId(this.#clock, due, key)
     this.#store.set(this.#store.known(id, MARK), null, due, [])

@@ -1,6 +1,6 @@
 /** Stores that `process` may use, as values: the definition carries the types to where the store is asked for. */
 
-import { markSerde } from '../operators/expiry.ts'
+import { expiryIds, markSerde } from '../operators/expiry.ts'
 import type { TableAccess } from '../operators/tableFace.ts'
 import type { Serde } from '../record.ts'
 import { expiryName, type KeyValueStore, type StoreSpec, type WindowStore } from '../store/port.ts'
@@ -77,19 +77,12 @@ export function keyValueSpecs(
   parts: Omit<SpecParts, 'kind'>,
   ttl: Duration | undefined
 ): [spec: StoreSpec, beside: StoreSpec | undefined] {
-  const { name, key, logged, topicConfig } = parts
+  const { name, key } = parts
   if (ttl === undefined) return [specOf({ ...parts, kind: 'keyValue' }), undefined]
   const ttlMs = whole(`ttl of store "${name}"`, ttl, 1)
-  const marks = {
-    name: expiryName(name),
-    kind: 'buffer' as const,
-    key,
-    value: markSerde,
-    caching: true,
-    logged,
-    topicConfig
-  }
-  return [specOf({ ...parts, kind: 'keyValue', ttlMs }), specOf(marks)]
+  const marks = { name: expiryName(name), kind: 'buffer' as const, key, value: markSerde, caching: true, logged: false }
+  const index = { store: marks.name, ids: expiryIds(ttlMs) }
+  return [specOf({ ...parts, kind: 'keyValue', ttlMs, index }), marks]
 }
 
 /** @internal Adds a key-value store to the graph. @returns the stores that its node needs */

@@ -1,9 +1,9 @@
 /** Rows of a key-value store that live for a time: they leave when stream time has passed their own time by it. */
 import { NO_HEADERS, type Serde } from '../record.ts'
-import { windowId, windowStart } from '../store/bytes.ts'
+import { latin1, windowId, windowStart } from '../store/bytes.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import type { RowLife } from '../store/keyValue.ts'
-import { expiryName, type MaybePromise, type Row, type RowStore } from '../store/port.ts'
+import { expiryName, type MaybePromise, type Row, type RowStore, type StoreIndex } from '../store/port.ts'
 import type { OperatorContext } from '../topology/node.ts'
 import { TimeQueue } from './timeQueue.ts'
 
@@ -14,12 +14,17 @@ const MARK_KEY_AT = 8
 /** Marks have no value: their id says it all. */
 export const markSerde: Serde<true> = { name: 'mark', encode: () => Buffer.alloc(0), decode: () => true }
 
+/** The mark of a row as it is stored: when its life ends. */
+export const expiryIds =
+  (ttlMs: number): StoreIndex['ids'] =>
+  (key, _value, timestamp) => [windowId(timestamp + ttlMs, latin1(key))]
+
 const shared = new WeakMap<object, Expiry<unknown>>()
 
 type Gone<V> = (row: Row<V>, old: V) => MaybePromise<void>
 
 /**
- * Beside the rows lies a store of marks in the order of time, one for each key and no more: no row's life ends before the mark of its key.
+ * Beside the rows lies a store of marks in the order of time, one for each key (some more after a restore): no row's life ends before the mark of its key.
  * When time gets to a mark, the row is looked at; if it was renewed since, the mark moves to where its life ends now. So an update costs
  * nothing, and a key is looked at once per life.
  */

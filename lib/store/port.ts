@@ -67,6 +67,20 @@ export interface StoreSpec<K = unknown, V = unknown> {
   readonly logged: boolean
   /** Overrides of the changelog topic's configuration. */
   readonly topicConfig?: Readonly<Record<string, string>>
+  /** Another store of the task that follows from this one's rows. It needs no changelog: restore makes it from the rows. */
+  readonly index?: StoreIndex
+}
+
+/**
+ * Two changelogs cannot be written at once: a crash between them would leave a row without its place in the order of time, for ever. So
+ * only the rows are logged. What restore leaves in the index are places of every row it has read, of older ones too: whoever follows
+ * a place looks at the row, and drops the place when the row does not know it.
+ */
+export interface StoreIndex {
+  /** Name of the store. Its rows have ids, and empty values. */
+  readonly store: string
+  /** Ids in it of a row: bytes of its key and value, and its time. */
+  ids(key: Buffer, value: Buffer, timestamp: number): Iterable<string>
 }
 
 /** The store that knows when the rows of a store with a time to live are to be looked at. */

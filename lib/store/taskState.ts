@@ -7,7 +7,7 @@ import { localKey, storeEnd } from './bytes.ts'
 import { CachedRowStore } from './cache/rowStore.ts'
 import { Dictionary, type Position } from './dictionary.ts'
 import { makeDirectory } from './makeDirectory.ts'
-import type { CacheBudget, Database, DatabaseDriver, StoreSpec, TaskStore } from './port.ts'
+import type { CacheBudget, Database, DatabaseDriver, StoreIndex, StoreSpec, TaskStore, WriteBatch } from './port.ts'
 import { WindowRowStore } from './windowRows.ts'
 
 export interface TaskStateOptions {
@@ -30,6 +30,8 @@ export interface RestoredPart {
   /** Wall-clock ms since which tombstones may have been removed that these rows need. Default now. */
   readonly at?: number
 }
+
+const NOTHING = Buffer.alloc(0)
 
 /** Where the database lies within a task's directory. */
 export const databaseDirectory = (directory: string): string => join(directory, 'db')
@@ -159,7 +161,11 @@ export class TaskState {
     await this.#database.write((batch) => {
       for (const { store, sets, next, at = this.#clock.now() } of parts) {
         const target = this.store(store)
-        for (const set of sets) restoreSet(target, batch, set)
+        const { index } = target.spec
+        for (const set of sets) {
+          restoreSet(target, batch, set)
+          if (index) restoreIndex(index, this.store(index.store), batch, set)
+        }
         this.#dictionary.writePosition(batch, store, next, at)
       }
     })
@@ -192,9 +198,19 @@ export class TaskState {
   }
 }
 
-function restoreSet(store: TaskStore, batch: Parameters<TaskStore['restore']>[0], set: RecordSet): void {
+function restoreSet(store: TaskStore, batch: WriteBatch, set: RecordSet): void {
   for (let i = 0; i < set.count; i++) {
     const key = set.key(i)
     if (key !== null) store.restore(batch, key, set.value(i), set.timestamps[i]!)
+  }
+}
+
+function restoreIndex(index: StoreIndex, store: TaskStore, batch: WriteBatch, set: RecordSet): void {
+  for (let i = 0; i < set.count; i++) {
+    const [key, value, timestamp] = [set.key(i), set.value(i), set.timestamps[i]!]
+    if (key === null || value === null) continue
+    for (const id of index.ids(key, value, timestamp)) {
+      store.restore(batch, Buffer.from(id, 'latin1'), NOTHING, timestamp)
+    }
   }
 }

@@ -95,7 +95,9 @@ function storeLine(store: StoreSpec, built: BuiltTopology): string {
         ? 'key-value'
         : { session: 'sessions', buffer: 'what waits' }[store.kind]
   const caching = store.caching ? 'cached' : 'not cached'
-  return `store ${store.name}: ${kind} [${store.key.name}, ${store.value.name}], ${caching}, ${changelog ? `changelog ${changelog}` : 'no changelog'}`
+  const rows = built.subtopologies.flatMap((sub) => sub.stores).find((it) => it.index?.store === store.name)
+  const kept = changelog ? `changelog ${changelog}` : rows?.logged ? `restored from ${rows.name}` : 'no changelog'
+  return `store ${store.name}: ${kind} [${store.key.name}, ${store.value.name}], ${caching}, ${kept}`
 }
 
 /** The largest unit that gives a whole number. */

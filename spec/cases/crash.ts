@@ -9,6 +9,7 @@ import { FencedError } from '../../lib/errors.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
 import type { Guarantee, TaskStep } from '../../lib/task/port.ts'
 import { until } from '../../lib/testing/until.ts'
+import { counting, type Kind, START } from './crashKinds.ts'
 import { Job, KEYS, type Life } from './crashKit.ts'
 
 const OPEN: TaskStep[] = [
@@ -34,7 +35,11 @@ const PER_KEY = ALL / KEYS.length
 
 class Crash extends Error {}
 
-export function crashCases(name: string, open: () => Promise<{ transport: Transport; close(): Promise<void> }>): void {
+export function crashCases(
+  name: string,
+  open: () => Promise<{ transport: Transport; close(): Promise<void> }>,
+  kind: Kind = counting
+): void {
   describe(`a task that crashes: ${name}`, function () {
     this.timeout(60_000)
     let side: Awaited<ReturnType<typeof open>>
@@ -45,7 +50,7 @@ export function crashCases(name: string, open: () => Promise<{ transport: Transp
     after(() => side?.close())
 
     const begin = async (guarantee: Guarantee): Promise<void> => {
-      job = new Job(side.transport, guarantee)
+      job = new Job(side.transport, guarantee, kind)
       await job.open()
     }
     afterEach(() => job?.close())
@@ -69,13 +74,13 @@ export function crashCases(name: string, open: () => Promise<{ transport: Transp
               expect(error).to.be.instanceOf(Crash)
               await killed.task.close({ clean: false })
 
-              await job.send(THIRD)
+              await job.send(THIRD, true)
               const next = job.start(place === 'the same directory' ? home : job.directory())
               const counts = await job.finish(next)
               await judge(counts, step)
               judgeRestore(next, place === 'the same directory', tail)
               expect(next.partitionTimes[0], 'partition time travels with the offsets').to.be.at.least(
-                1_000 + FIRST - 1
+                START + FIRST - 1
               )
             })
           }
@@ -84,7 +89,8 @@ export function crashCases(name: string, open: () => Promise<{ transport: Transp
         /** No loss at all; exactly-once, and at-least-once once the offsets are committed, no duplicate either. */
         async function judge(counts: Record<string, number>, step: TaskStep): Promise<void> {
           const out = (await job.values('out')).map(([, value]) => value)
-          const totals = new Map(await job.values('totals'))
+          const told = await job.values('totals')
+          const totals = new Map(told)
           const numbers = Array.from({ length: ALL }, (_, i) => i)
           const again = guarantee === 'at-least-once' && (step === 'commit:flushed' || step === 'commit:produced')
           if (!again) {
@@ -93,6 +99,7 @@ export function crashCases(name: string, open: () => Promise<{ transport: Transp
               expect(counts[key], `count of ${key}`).to.equal(PER_KEY)
               expect(totals.get(key), `total of ${key}`).to.equal(PER_KEY)
             }
+            if (kind.timers) expect(told.length, 'each timer fires once').to.equal(ALL / 2)
             return
           }
           expect([...new Set(out)].sort((a, b) => a - b)).to.deep.equal(numbers)
@@ -139,7 +146,7 @@ export function crashCases(name: string, open: () => Promise<{ transport: Transp
 
           wake()
           // With something to write it notices; the task behind commit:persisted has nothing under way and finds out with the next records.
-          await job.send(THIRD)
+          await job.send(THIRD, true)
           const error = await zombie.done.catch((e: unknown) => e)
           expect(error).to.be.instanceOf(FencedError)
           await zombie.task.close({ clean: false })

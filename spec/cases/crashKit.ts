@@ -3,8 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { changelogConfig, changelogTopic } from '../../lib/changelog/topics.ts'
-import { topology } from '../../lib/dsl/index.ts'
-import { topic } from '../../lib/dsl/topic.ts'
+import { type Topic, topic } from '../../lib/dsl/topic.ts'
 import type { Group, GroupMeta, Transport } from '../../lib/kafka/port.ts'
 import { tpKey } from '../../lib/record.ts'
 import { json } from '../../lib/serde/index.ts'
@@ -15,15 +14,16 @@ import { type RoutedReader, routedReader } from '../../lib/task/readerRouter.ts'
 import { createTask } from '../../lib/task/task.ts'
 import { until } from '../../lib/testing/until.ts'
 import { systemClock, systemRandom } from '../../lib/time.ts'
-import type { SubTopology } from '../../lib/topology/node.ts'
+import type { BuiltTopology } from '../../lib/topology/built.ts'
 import { silent } from '../task/fakes.ts'
+import { type Kind, START } from './crashKinds.ts'
 
 export const KEYS = ['a', 'b', 'c', 'd', 'e']
 let jobs = 0
 
 export interface Life {
   readonly task: TaskRun
-  /** Of the one store: where its restore began and how many offsets it passed. */
+  /** Of the store of counts: where its restore began and how many offsets it passed. */
   readonly restored: { from: number; end: number }[]
   /** Settles as `run`, after open and restore. */
   readonly done: Promise<void>
@@ -34,21 +34,24 @@ export interface Life {
 
 export type Probe = (step: TaskStep) => void | Promise<void>
 
-/** Numbers in, the same numbers out, and a count of each key in a store. */
+/** Numbers in, the same numbers out, and a count of each key in a store; its kind says by what. */
 export class Job {
   readonly id: string
   readonly guarantee: Guarantee
+  readonly #kind: Kind
   readonly #transport: Transport
   readonly #directories: string[] = []
   readonly #readers: RoutedReader[] = []
   readonly #errors: unknown[] = []
   #group: Group | undefined
   #meta: GroupMeta | undefined
+  #numbers = 0
   #sent = 0
 
-  constructor(transport: Transport, guarantee: Guarantee) {
+  constructor(transport: Transport, guarantee: Guarantee, kind: Kind) {
     this.#transport = transport
     this.guarantee = guarantee
+    this.#kind = kind
     this.id = `crash-${systemClock.now().toString(36)}-${process.pid}-${jobs++}`
   }
 
@@ -73,7 +76,7 @@ export class Job {
     const plain = { partitions: 1, replication: -1, config: {} }
     await this.#transport.admin.create([
       ...['in', 'out', 'totals'].map((what) => ({ topic: this.name(what), ...plain })),
-      { topic: changelogTopic(this.id, 'counts'), ...plain, config: changelogConfig({}) }
+      ...this.changelogs.map((topic) => ({ topic, ...plain, config: changelogConfig({}) }))
     ])
     this.#group = await this.#transport.group(
       { groupId: this.id, topics: [this.name('in')], sessionMs: 10_000, rebalanceMs: 10_000, heartbeatMs: 1_000 },
@@ -109,37 +112,41 @@ export class Job {
     return directory
   }
 
-  /** The next `count` numbers, keys in turn. */
-  async send(count: number): Promise<void> {
+  /** The next `count` numbers, keys in turn. `last`: then a word of another key, of a time when all timers are due. */
+  async send(count: number, last = false): Promise<void> {
     const producer = await this.#transport.producer({ lane: 0 })
     const writer = producer.writer(this.name('in'), 0)
-    for (let i = 0; i < count; i++, this.#sent++) {
-      const key = Buffer.from(KEYS[this.#sent % KEYS.length]!)
-      const value = Buffer.from(String(this.#sent))
-      writer.append(1_000 + this.#sent, key, 0, key.length, value, 0, value.length, [])
+    const append = (at: number, key: Buffer, value: Buffer): void => {
+      writer.append(at, key, 0, key.length, value, 0, value.length, [])
+      this.#sent++
     }
+    for (let i = 0; i < count; i++, this.#numbers++) {
+      const key = KEYS[this.#numbers % KEYS.length]!
+      append(START + this.#numbers, Buffer.from(key), Buffer.from(String(this.#numbers)))
+    }
+    if (last && this.#kind.timers) append(START * 1_000, Buffer.from('last'), Buffer.from('-1'))
     await producer.flush()
     await producer.close()
   }
 
+  #built(partitionTimes: number[] = []): BuiltTopology {
+    const numbers = (what: string): Topic<string, number> =>
+      topic(this.name(what), {
+        value: json<number>(),
+        timestamp: (record, partitionTime) => {
+          if (partitionTimes.length === 0) partitionTimes.push(partitionTime)
+          return record.timestamp
+        }
+      })
+    return this.#kind.topology(numbers).build(this.id)
+  }
+
+  get changelogs(): string[] {
+    return this.#built().internalTopics.changelogs.map(({ topic }) => topic)
+  }
+
   #plan(partitionTimes: number[]): TaskPlan {
-    const numbers = topic('', {
-      value: json<number>(),
-      timestamp: (record, partitionTime) => {
-        if (partitionTimes.length === 0) partitionTimes.push(partitionTime)
-        return record.timestamp
-      }
-    })
-    const t = topology()
-    const stream = t.stream({ ...numbers, name: this.name('in') })
-    stream.to({ ...numbers, name: this.name('out') })
-    stream
-      .groupByKey()
-      .count({ name: 'counts' })
-      .toStream()
-      .to({ ...numbers, name: this.name('totals') })
-    const { subtopologies } = t.build(this.id)
-    const subtopology: SubTopology = subtopologies[0]!
+    const subtopology = this.#built(partitionTimes).subtopologies[0]!
     return { id: '0_0', subtopology, partition: 0, sources: [{ topic: this.name('in'), partition: 0 }] }
   }
 
@@ -169,7 +176,9 @@ export class Job {
       probe: (_task, step) => probe(step),
       events: {
         dropped() {},
-        restored: (_task, { from, end }) => void restored.push({ from, end }),
+        restored: (_task, { store, from, end }) => {
+          if (store === this.#kind.store) restored.push({ from, end })
+        },
         committed: (_task, offsets) => {
           committed = offsets.get(tpKey(this.name('in'), 0)) ?? -1
         }
@@ -198,7 +207,8 @@ export class Job {
     if (failure !== undefined) throw failure
     const counts = await life.task.inspect(async (store) => {
       const found: Record<string, number> = {}
-      for await (const [key, value] of (store('counts') as KeyValueStore<string, number>).all()) found[key] = value
+      const rows = store(this.#kind.store) as KeyValueStore<string, never>
+      for await (const [key, row] of rows.all()) found[key] = this.#kind.count(row)
       return found
     })
     life.task.drain()
@@ -236,7 +246,7 @@ export class Job {
 
   /** The changelog's end for committed readers. */
   async changelogEnd(): Promise<number> {
-    const tp = { topic: changelogTopic(this.id, 'counts'), partition: 0 }
+    const tp = { topic: changelogTopic(this.id, this.#kind.store), partition: 0 }
     return (await this.#transport.offsets([tp], 'lso')).get(tpKey(tp.topic, 0))!
   }
 }

@@ -100,7 +100,7 @@ describe('ttl', () => {
       )
       .to(joined)
     const built = t.build('app')
-    expect(built.internalTopics.changelogs.map((c) => c.store.name)).to.deep.equal(['seen', 'seen-expiry'])
+    expect(built.internalTopics.changelogs.map((c) => c.store.name)).to.deep.equal(['seen'])
     for (const cache of [false, true]) {
       const d = await drive(t, { cache })
       await d.send(clicks, 'a', 1, { timestamp: 0 })

@@ -5,7 +5,8 @@ import { NO_HEADERS } from '../../lib/record.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import { databaseDirectory, destroyTaskState, openTaskState } from '../../lib/store/taskState.ts'
 import { VirtualClock } from '../../lib/time.ts'
-import { keyValueSpec, openState, temporary, windowSpec } from '../cases/storeKit.ts'
+import { collect, keyValueSpec, openState, temporary, text, windowSpec } from '../cases/storeKit.ts'
+import { records } from '../cases/storeLevel.ts'
 
 const driver = databaseDriver('rocksdb-native')
 
@@ -112,6 +113,30 @@ describe('the state of a task', () => {
       const third = await openState(directory, driver)
       expect(third.time('orders-0')).to.equal(1_234.5)
       await third.close()
+    }))
+
+  it('makes an index anew from the rows that it restores: their places as of now, and those of older rows at most', () =>
+    temporary(async (directory) => {
+      const index = { store: 'places', ids: (key: Buffer, value: Buffer, time: number) => [`${time}${value}${key}`] }
+      const specs = [
+        { ...keyValueSpec('rows'), index },
+        { ...keyValueSpec('places'), logged: false, value: { ...text, decode: () => '' } }
+      ]
+      const first = await openState(directory, driver, specs)
+      const set = records([
+        ['a', '"x"', 1],
+        ['b', '"y"', 2],
+        ['a', '"z"', 3],
+        ['c', '"gone"', 4],
+        ['c', null, 5]
+      ])
+      await first.restoreBatch([{ store: 'rows', sets: [set], next: 5 }])
+      await first.close()
+      const second = await openState(directory, driver, specs)
+      const places = await collect(second.store('places').scan({ from: '', to: undefined }))
+      expect(places.map(({ id }) => id)).to.eql(['1"x"a', '2"y"b', '3"z"a', '4"gone"c'])
+      expect(second.position('places')).to.equal(undefined)
+      await second.close()
     }))
 
   it('says with every commit, and by touch, that all positions are up to date', () =>

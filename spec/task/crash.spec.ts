@@ -1,10 +1,14 @@
 import { embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import { crashCases } from '../cases/crash.ts'
+import { bells } from '../cases/crashKinds.ts'
 
 const broker = embeddedBroker({ markerDelayMs: 5 })
 after(() => broker.close())
 
-crashCases('embedded log', async () => {
+const open = async () => {
   const transport = embeddedTransport({ broker })
   return { transport, close: () => transport.close() }
-})
+}
+
+crashCases('embedded log', open)
+crashCases('a behaviour with timers, embedded log', open, bells)
