@@ -87,6 +87,7 @@ type RuntimeMessage =
   | { readonly type: 'REOPEN'; readonly task: string }
   | ({ readonly type: 'PROGRESS' } & TaskProgress)
   | ({ readonly type: 'FIGURES' } & RuntimeFigures)
+  | { readonly type: 'STANDBY'; readonly task: string; readonly lag: number }
   | { readonly type: `xstate.done.actor.task.${string}`; readonly output: TaskOutcome }
   | { readonly type: `xstate.error.actor.task.${string}`; readonly error: unknown }
 
@@ -302,6 +303,7 @@ export const coordinatorMachine = setup({
   ],
   on: {
     TASK: { actions: { type: 'note', params: ({ event }) => ({ report: event }) } },
+    STANDBY: { actions: emit(({ event: { task, lag } }) => ({ type: 'standby.progress' as const, task, lag })) },
     PROGRESS: {
       actions: emit(({ event: { type: _, ...progress } }) => ({ type: 'task.progress' as const, ...progress }))
     },

@@ -165,6 +165,8 @@ export type RuntimeEvent =
   | { readonly type: 'task.restarted'; readonly task: string; readonly attempt: number }
   /** At most once a second and task. */
   | ({ readonly type: 'task.progress' } & TaskProgress)
+  /** At most once a second and task: how many offsets of its changelogs the copy in this process still has to read. */
+  | { readonly type: 'standby.progress'; readonly task: string; readonly lag: number }
   /** At most once a second, while records are committed. */
   | ({ readonly type: 'runtime.progress' } & RuntimeFigures)
   | {

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { assign as assignTasks } from '../../lib/assign/assignor.ts'
+import { assignStandbys } from '../../lib/assign/standby.ts'
 import {
   decodeAssignment,
   decodeSubscription,
@@ -49,7 +50,11 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
     userData: () =>
       encodeSubscription({
         processId,
-        onDisk: statesOnDisk(settings.stateDir, settings.store),
+        // A standby that follows is fresh, whenever its database last got a file.
+        onDisk: {
+          ...statesOnDisk(settings.stateDir, settings.store),
+          ...Object.fromEntries(session.warm.map((task) => [task, clock.now()]))
+        },
         advertise: settings.advertise
       }),
 
@@ -64,7 +69,7 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
           session.send({ type: 'FAILED', error: remember(error) })
         throw error
       }
-      return assignments(members, session.prepared.plans, session.prepared.counts)
+      return assignments(members, session.prepared.plans, session.prepared.counts, settings.standbys)
     },
 
     async onRebalance() {
@@ -85,8 +90,8 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
 
     async onAssigned(_added, all, userData, meta) {
       session.meta = meta
-      const { counts, owners } = decodeAssignment(userData)
-      if (counts) session.adopt(counts)
+      const target = decodeAssignment(userData)
+      if (target.counts) session.adopt(target.counts)
       const { plans } = session.prepared
       const planned = new Set(plans.flatMap((plan) => plan.sources.map((tp) => tpKey(tp.topic, tp.partition))))
       const strange = all.map((tp) => tpKey(tp.topic, tp.partition)).filter((tp) => !planned.has(tp))
@@ -100,7 +105,7 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
       const complete = completeTasks(plans, all)
       const before = assigned
       assigned = new Map(complete.map((plan) => [plan.id, plan]))
-      session.owns(assigned, owners)
+      session.owns(assigned, target)
       for (const plan of complete) if (before.has(plan.id)) session.hosts.get(plan.id)?.renew(meta)
       // A task with other sources than before is opened anew: as if it had been revoked and assigned again in this moment.
       const changed = complete.filter((plan) => before.has(plan.id) && !sameSources(plan, before.get(plan.id)!))
@@ -138,29 +143,29 @@ const sameSources = (a: TaskPlan, b: TaskPlan): boolean =>
 export function assignments(
   members: readonly Member[],
   plans: readonly TaskPlan[],
-  counts?: ReadonlyMap<string, number>
+  counts?: ReadonlyMap<string, number>,
+  copies = 0
 ): Assignment[] {
   const idOf = (member: Member): string => member.instanceId ?? member.memberId
+  const known = members.map((member) => ({ ...member, ...decodeSubscription(member.userData, member.memberId) }))
   const result = assignTasks(
-    members.map((member) => ({
-      id: idOf(member),
-      owned: member.owned,
-      generation: member.generation,
-      onDisk: decodeSubscription(member.userData, member.memberId).onDisk
-    })),
+    known.map((member) => ({ ...member, id: idOf(member) })),
     plans.map((plan) => ({ id: plan.id, subtopology: plan.subtopology.id, sources: plan.sources }))
   )
   const owners: Record<string, string[]> = {}
-  for (const member of members) {
-    const { advertise } = decodeSubscription(member.userData, member.memberId)
-    if (advertise !== undefined) owners[advertise] = result.get(idOf(member))!.map((task) => task.id)
-  }
+  const active = (member: Member): string[] => result.get(idOf(member))!.map((task) => task.id)
+  for (const member of known) if (member.advertise !== undefined) owners[member.advertise] = active(member)
+  const standbys = assignStandbys(
+    known.map((member) => ({ ...member, id: idOf(member), active: active(member) })),
+    plans.filter(({ subtopology }) => subtopology.stores.some(({ logged }) => logged)).map(({ id }) => id),
+    copies
+  )
   return members.map((member) => {
-    const tasks = result.get(idOf(member))!
+    const standby = standbys.get(idOf(member))!
     return {
       memberId: member.memberId,
-      partitions: tasks.flatMap((task) => task.sources),
-      userData: encodeAssignment({ active: tasks.map((task) => task.id), standby: [], counts, owners })
+      partitions: result.get(idOf(member))!.flatMap((task) => task.sources),
+      userData: encodeAssignment({ active: active(member), standby, counts, owners })
     }
   })
 }

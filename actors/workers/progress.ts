@@ -1,4 +1,4 @@
-/** Collects what tasks commit and restore, and reports it at most once a second and task. */
+/** Collects what tasks commit and restore and standbys lag behind, and reports it at most once a second and task. */
 import type { CommitFigures, TaskEvents } from '../../lib/task/port.ts'
 import type { Clock } from '../../lib/time.ts'
 import type { RuntimeFigures, TaskProgress } from '../events.ts'
@@ -23,13 +23,21 @@ export class Progress {
   #told = { at: -1, records: 0 }
   #commitMs = -1 // the longest since the last report; -1 = none
   readonly #tasks = new Map<string, Entry>()
+  readonly #standbys: (task: string, lag: number) => void
+  readonly #lags = new Map<string, number>() // of standbys, since the last report
   #timer: unknown
   #closed = false
 
-  constructor(clock: Clock, report: (progress: TaskProgress) => void, pumps: (figures: PumpFigures) => void) {
+  constructor(
+    clock: Clock,
+    report: (progress: TaskProgress) => void,
+    pumps: (figures: PumpFigures) => void,
+    standbys: (task: string, lag: number) => void = () => {}
+  ) {
     this.#clock = clock
     this.#report = report
     this.#pumps = pumps
+    this.#standbys = standbys
     this.#told.at = clock.now()
   }
 
@@ -58,6 +66,11 @@ export class Progress {
     this.#entry(task).stores.set(store, { done: restored, total })
   }
 
+  following(task: string, lag: number): void {
+    this.#lags.set(task, lag)
+    this.#later()
+  }
+
   /** What it had not read is of no interest here any more; how far it got is, when it comes back. */
   ended(task: string): void {
     const entry = this.#tasks.get(task)
@@ -76,13 +89,17 @@ export class Progress {
       this.#tasks.set(task, entry)
     }
     entry.changed = true
+    this.#later()
+    return entry
+  }
+
+  #later(): void {
     if (this.#timer === undefined && !this.#closed) {
       this.#timer = this.#clock.setTimeout(() => {
         this.#timer = undefined
         this.#tell()
       }, 1_000)
     }
-    return entry
   }
 
   #tell(): void {
@@ -98,6 +115,8 @@ export class Progress {
         ...(stores.size > 0 ? { restored: { done: sum('done'), total: sum('total') } } : {})
       })
     }
+    for (const [task, lag] of this.#lags) this.#standbys(task, lag)
+    this.#lags.clear()
     if (this.#commitMs < 0) return
     const now = this.#clock.now()
     const perMs = (this.#records - this.#told.records) / Math.max(1, now - this.#told.at)

@@ -1,4 +1,6 @@
 /** The handles of one running runtime, outside its machine: clients, readers, group, hosts of tasks, restart budgets. */
+
+import type { AssignmentData } from '../../lib/assign/userData.ts'
 import { MillraceError, StateError } from '../../lib/errors.ts'
 import { kafkajsWire } from '../../lib/kafka/kafkajs.ts'
 import type { Group, GroupHandler, GroupMeta, Transport } from '../../lib/kafka/port.ts'
@@ -35,6 +37,7 @@ import { Batch } from './batch.ts'
 import { openGlobals } from './globals.ts'
 import { groupHandler } from './groupHandler.ts'
 import { Progress } from './progress.ts'
+import { Standbys } from './standbys.ts'
 import { TaskHost } from './taskHost.ts'
 
 export type SessionMessage =
@@ -43,6 +46,7 @@ export type SessionMessage =
   | RuntimeCommand
   | ({ type: 'PROGRESS' } & TaskProgress)
   | ({ type: 'FIGURES' } & RuntimeFigures)
+  | { type: 'STANDBY'; task: string; lag: number }
 
 export interface SessionOptions {
   readonly settings: Settings
@@ -73,6 +77,7 @@ export class Session {
   readonly #closers: (() => Promise<unknown>)[] = [] // run from the last to the first
   #transport: Transport | undefined
   #env: TaskEnv | undefined
+  #standbys: Standbys | undefined
   #group: Group | undefined
   #joining: Promise<unknown> = Promise.resolve()
   #preparing: Promise<unknown> = Promise.resolve()
@@ -132,7 +137,8 @@ export class Session {
       (figures) => {
         const batch = this.#batch?.progress
         this.send({ type: 'FIGURES', ...figures, cacheBytes: cache.used, ...(batch ? { batch } : {}) })
-      }
+      },
+      (task, lag) => this.send({ type: 'STANDBY', task, lag })
     )
     this.#progress = progress
     this.#closers.push(async () => progress.close())
@@ -180,6 +186,9 @@ export class Session {
         }
       }
     }
+    const standbys = new Standbys({ env: this.#env, onLag: (task, lag) => progress.following(task, lag) })
+    this.#standbys = standbys
+    this.#closers.push(() => standbys.close())
   }
 
   /** Resolves when the group's coordinator was found and the join is under way; assignments come by events. */
@@ -286,11 +295,26 @@ export class Session {
     }
   }
 
-  /** @param tasks followed from here on: what is revoked leaves it */
-  owns(tasks: ReadonlyMap<string, TaskPlan>, owners: Readonly<Record<string, readonly string[]>> = {}): void {
+  /**
+   * @param tasks followed from here on: what is revoked leaves it
+   * @param target what the leader wants here once others have let go
+   */
+  owns(tasks: ReadonlyMap<string, TaskPlan>, { owners = {}, active, standby }: Omit<AssignmentData, 'version'>): void {
     this.#assigned = tasks
+    // What is to come here stays warm until it does.
+    const kept = new Set([...standby, ...active.filter((task) => this.#standbys?.has(task))])
+    const plans = this.#env?.driver.durable ? this.prepared.plans : []
+    this.#standbys?.follow(
+      plans.filter(({ id }) => kept.has(id) && !tasks.has(id)),
+      (task) => this.hosts.get(task)?.ended
+    )
     this.#owners = new Map(Object.entries(owners).flatMap(([address, ids]) => ids.map((id) => [id, address])))
     this.#options.router?.changed()
+  }
+
+  /** Standbys that are up to date. */
+  get warm(): readonly string[] {
+    return this.#standbys?.ready ?? []
   }
 
   /** For the router. */
@@ -320,6 +344,7 @@ export class Session {
     const host = new TaskHost({
       plan,
       meta: this.meta,
+      claim: async () => this.#standbys?.release(id),
       create: (p) => this.#options.createTask(p, this.#env!),
       judge: (error) => this.#judge(id, error),
       onLive: () => {

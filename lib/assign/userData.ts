@@ -16,7 +16,7 @@ export interface SubscriptionData {
 export interface AssignmentData {
   readonly version: number
   readonly active: readonly string[]
-  /** Nothing assigns standbys yet; members that do not know them ignore them. */
+  /** Tasks whose state this process is to keep up; members that do not know standbys ignore them. */
   readonly standby: readonly string[]
   /** Partition counts of the topics that are read, as the leader has planned: members come to the same tasks. Undefined of an older leader. */
   readonly counts?: ReadonlyMap<string, number> | undefined

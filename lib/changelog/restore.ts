@@ -1,10 +1,11 @@
-/** Brings the stores of a task up to the end of their changelogs: only the tail behind the local position is read. */
+/** Brings the stores of a task up to the end of their changelogs, and keeps a standby's there: only the tail behind the local position is read. */
 import { StoreCorruptedError, type TransportError } from '../errors.ts'
 import type { Batch, Transport } from '../kafka/port.ts'
 import { type RecordSet, type Tp, tpKey } from '../record.ts'
+import type { StoreSpec } from '../store/port.ts'
 import type { RestoredPart, TaskState } from '../store/taskState.ts'
 import { type Clock, delay } from '../time.ts'
-import { TOMBSTONES_KEPT_MS } from './topics.ts'
+import { changelogTopic, TOMBSTONES_KEPT_MS, tombstonesKept } from './topics.ts'
 
 /** The shared reader of lane 'restore', isolation 'committed'. `onError` hears of faults of that partition which retrying does not mend. */
 export interface RestoreReader {
@@ -37,6 +38,8 @@ export interface RestoreOptions {
   readonly onProgress?: (progress: RestoreProgress) => void
   /** Bytes collected over all stores before they are written. Default 4 MiB. */
   readonly batchBytes?: number
+  /** A standby: at the end of the changelogs it waits for more, until the signal. Default false. */
+  readonly follow?: boolean
 }
 
 export interface Changelog {
@@ -46,13 +49,24 @@ export interface Changelog {
   readonly tombstonesKeptMs?: number
 }
 
+/** Those of a task's stores that have one. */
+export const changelogsOf = (applicationId: string, stores: readonly StoreSpec[], partition: number): Changelog[] =>
+  stores
+    .filter((spec) => spec.logged)
+    .map((spec) => ({
+      store: spec.name,
+      tp: { topic: changelogTopic(applicationId, spec.name), partition },
+      tombstonesKeptMs: tombstonesKept(spec)
+    }))
+
 interface Tail {
   readonly store: string
   readonly tp: Tp
   readonly from: number
-  readonly end: number
-  /** When the rows below `from` were whole, and when those below `end` will have been: the times that positions get. */
-  readonly since: number
+  /** Followed, it moves. */
+  end: number
+  /** When the rows below `next` were whole, the time that its position gets; and when those below `end` will have been. */
+  since: number
   readonly asked: number
   next: number // behind what was received
   written: number // behind what is in the database
@@ -65,6 +79,7 @@ interface Tail {
 /**
  * Replays the changelogs from the positions in the database to the last stable offset taken on entry. Positions are written with the
  * rows, so a crash in the middle goes on where it was. On abort it rejects with the signal's reason; the state stays valid.
+ * With `follow` it ends by a rejection only.
  * @returns records written, over all stores.
  * @throws StoreCorruptedError when the log does not hold the position any more (or not yet: the topic was made anew). The caller
  * wipes the state (`TaskState.wipe()`) and restores again.
@@ -79,10 +94,10 @@ export async function restoreStores(options: RestoreOptions): Promise<number> {
   const done = tails.filter((tail) => tail.from >= tail.end)
   // Also those with nothing to read: their position is now known to be up to date, by the clock.
   if (done.length > 0) {
-    await state.restoreBatch(done.map(({ store, from, asked }) => ({ store, sets: [], next: from, at: asked })))
+    await state.restoreBatch(done.map(({ store, from, since }) => ({ store, sets: [], next: from, at: since })))
     for (const tail of done) report(tail, options)
   }
-  const open = tails.filter((tail) => tail.from < tail.end)
+  const open = options.follow ? tails : tails.filter((tail) => tail.from < tail.end)
   if (open.length > 0) await new Replay(open, options).run()
   return tails.reduce((sum, tail) => sum + tail.records, 0)
 }
@@ -113,7 +128,7 @@ async function findTails(options: RestoreOptions): Promise<Tail[]> {
       tp,
       from,
       end,
-      since,
+      since: from < end ? since : asked,
       asked,
       next: from,
       written: from,
@@ -169,7 +184,7 @@ class Replay {
           (error) => this.#fail(readFault(tail, error))
         )
       }
-      while (!this.#failure && this.#tails.some((tail) => tail.written < tail.end)) {
+      while (!this.#failure && (this.#options.follow || this.#tails.some((tail) => tail.written < tail.end))) {
         if (this.#ready()) await this.#write()
         else await this.#woken()
       }
@@ -181,12 +196,17 @@ class Replay {
   }
 
   #take(tail: Tail, batch: Batch): void {
-    if (tail.next >= tail.end) return // complete: a late answer brings nothing we need
+    const { follow, clock } = this.#options
+    if (follow) tail.end = Math.max(batch.next, batch.lso)
+    else if (tail.next >= tail.end) return // complete: a late answer brings nothing we need
     tail.next = batch.next
+    const complete = tail.next >= tail.end
+    // A restore that is broken off and taken up a day later must not pass for whole: tombstones of what it read may be gone by then.
+    if (complete) tail.since = follow ? clock.now() : tail.asked
     tail.bytes += batch.bytes
     if (batch.records.count > 0) tail.sets.push(batch.records)
     // Bounded: one partition never holds more than a batch, however long a write takes.
-    if (!tail.paused && (tail.bytes >= this.#batchBytes || tail.next >= tail.end)) {
+    if (!tail.paused && (tail.bytes >= this.#batchBytes || (complete && !follow))) {
       tail.paused = true
       this.#options.reader.pause(tail.tp)
     }
@@ -195,6 +215,7 @@ class Replay {
 
   /** Enough for a write, or nothing more to come. */
   #ready(): boolean {
+    if (this.#options.follow) return this.#tails.some((tail) => tail.next > tail.written)
     let bytes = 0
     let open = false
     for (const tail of this.#tails) {
@@ -209,9 +230,7 @@ class Replay {
     const moved = this.#tails.filter((tail) => tail.next > tail.written)
     const parts: RestoredPart[] = []
     for (const tail of moved) {
-      // A restore that is broken off and taken up a day later must not pass for whole: tombstones of what it read may be gone by then.
-      const at = tail.next >= tail.end ? tail.asked : tail.since
-      parts.push({ store: tail.store, sets: tail.sets, next: tail.next, at })
+      parts.push({ store: tail.store, sets: tail.sets, next: tail.next, at: tail.since })
       tail.sets = []
       tail.bytes = 0
     }
@@ -221,7 +240,7 @@ class Replay {
       tail.written = next
       for (const set of sets) tail.records += set.count
       report(tail, this.#options)
-      if (tail.paused && tail.next < tail.end && !this.#failure) {
+      if (tail.paused && (this.#options.follow || tail.next < tail.end) && !this.#failure) {
         tail.paused = false
         reader.resume(tail.tp)
       }

@@ -67,6 +67,11 @@ export interface MillraceOptions {
   advertise?: string
   /** What keeps the state. Default 'rocksdb-native'. */
   store?: Binding
+  /**
+   * How many other processes keep a copy of each task's state up to date, from its changelogs: what a crash leaves to restore is then the tail. Each
+   * costs the disk and the reading of a second state. They need a store on disk. The group's leader decides: give all processes the same. Default 0.
+   */
+  standbys?: number
   /** Of internal topics. Default -1: the broker's default. */
   replicationFactor?: number
   /**
@@ -121,6 +126,7 @@ export interface Settings {
   readonly metadataMs: number
   readonly instanceId: string | undefined
   readonly store: Binding
+  readonly standbys: number
   readonly replicationFactor: number
   readonly topologyChange: 'refuse' | 'accept'
   readonly maxTaskIdleMs: number
@@ -159,6 +165,7 @@ const TOP = [
   'metadataInterval',
   'instanceId',
   'store',
+  'standbys',
   'replicationFactor',
   'topologyChange',
   'maxTaskIdle',
@@ -211,6 +218,7 @@ export function parseOptions(options: MillraceOptions): Settings {
     metadataMs: read('metadataInterval', positiveDuration, 300_000),
     instanceId: read<string | undefined>('instanceId', identifier, undefined),
     store: read('store', oneOf<Binding>('rocksdb-native', 'rocksdb', 'memory'), 'rocksdb-native'),
+    standbys: read('standbys', whole(0, 'a whole number of copies, 0 for none'), 0),
     replicationFactor: read('replicationFactor', replication, -1),
     topologyChange: read('topologyChange', oneOf<'refuse' | 'accept'>('refuse', 'accept'), 'refuse'),
     maxTaskIdleMs: read('maxTaskIdle', durationOrForever, 0),
@@ -264,6 +272,12 @@ function refuseContradictions(s: Settings): void {
     refuse(
       'heartbeatInterval',
       `heartbeatInterval (${s.heartbeatMs} ms) is more than a third of sessionTimeout (${s.sessionMs} ms): two lost heartbeats would end the membership. Make it ${Math.floor(s.sessionMs / 3)} ms or less.`
+    )
+  }
+  if (s.standbys > 0 && s.store === 'memory') {
+    refuse(
+      'standbys',
+      "standbys keep copies on disk, and store is 'memory': leave standbys out, or keep the state in 'rocksdb-native' or 'rocksdb'."
     )
   }
   if (s.guarantee !== 'exactly-once') return

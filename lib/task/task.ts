@@ -1,7 +1,7 @@
 /** One task, from its directory lock to its last commit: the steps that the task machine invokes. */
 import { join } from 'node:path'
-import { restoreStores } from '../changelog/restore.ts'
-import { changelogTopic, tombstonesKept } from '../changelog/topics.ts'
+import { changelogsOf, restoreStores } from '../changelog/restore.ts'
+import { changelogTopic } from '../changelog/topics.ts'
 import { StateError, TransportError } from '../errors.ts'
 import type { Batch, GroupMeta, Producer, TxnProducer } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
@@ -151,18 +151,11 @@ class Task implements TaskRun {
     const { state } = this.#must('restore')
     const { plan } = this
     const env = this.#env
-    const changelogs = plan.subtopology.stores
-      .filter((spec) => spec.logged)
-      .map((spec) => ({
-        store: spec.name,
-        tp: { topic: changelogTopic(env.applicationId, spec.name), partition: plan.partition },
-        tombstonesKeptMs: tombstonesKept(spec)
-      }))
     try {
       let ended = false
       await restoreStores({
         state,
-        changelogs,
+        changelogs: changelogsOf(env.applicationId, plan.subtopology.stores, plan.partition),
         transport: {
           // The end is taken after InitProducerId: a predecessor's open transaction would hold it back.
           offsets: async (tps, at) => {

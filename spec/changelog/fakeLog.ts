@@ -32,6 +32,13 @@ export class FakeLog implements RestoreReader {
     this.logs.set(tpKey(tp.topic, tp.partition), entries)
   }
 
+  /** Those that read it get more. */
+  append(tp: Tp, entries: Logged[]): void {
+    const key = tpKey(tp.topic, tp.partition)
+    this.logs.get(key)!.push(...entries)
+    if (this.#readings.has(key)) this.#turn(key)
+  }
+
   async offsets(tps: Tp[], at: 'start' | 'lso' | 'hw' | { timestamp: number }): Promise<Map<string, number>> {
     this.asked++
     return new Map(

@@ -4,6 +4,7 @@ import { type RestoreOptions, type RestoreProgress, restoreStores } from '../../
 import { StoreCorruptedError, TransportError } from '../../lib/errors.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import type { TaskState } from '../../lib/store/taskState.ts'
+import { until } from '../../lib/testing/until.ts'
 import { VirtualClock } from '../../lib/time.ts'
 import { collect, keyValueSpec, openState, temporary } from '../cases/storeKit.ts'
 import { FakeLog, type Logged } from './fakeLog.ts'
@@ -254,6 +255,61 @@ describe('restoring the stores of a task', () => {
       }
     })
   )
+
+  describe('as a standby', () => {
+    it(
+      'follows to what comes later, until its signal, and the restore after it finds nothing left',
+      start(async ({ log, state, restore, rows }) => {
+        log.log(A, entries(0, 300))
+        const stop = new AbortController()
+        const lags: number[] = []
+        const following = failure(
+          restore({
+            follow: true,
+            signal: stop.signal,
+            batchBytes: 5_000,
+            onProgress: ({ store, from, end, restored }) => store === 'a' && lags.push(end - from - restored)
+          })
+        )
+        await until(() => state.position('a')?.next === 300)
+        expect(Math.max(...lags)).to.be.greaterThan(0)
+        expect(lags.at(-1)).to.equal(0)
+        log.append(A, entries(300, 320))
+        log.append(B, entries(0, 3))
+        await until(() => state.position('a')?.next === 320 && state.position('b')?.next === 3)
+        const reason = new Error('promoted')
+        stop.abort(reason)
+        expect(await following).to.equal(reason)
+        expect(log.reading).to.eql([])
+        log.given = 0
+        expect(await restore()).to.equal(0)
+        expect([log.given, (await rows('a')).length, (await rows('b')).length]).to.eql([0, 320, 3])
+      })
+    )
+
+    it(
+      'is whole as of when it was last at the end, so that a standby of days does not begin anew',
+      start(async ({ log, clock, state, restore, rows }) => {
+        const follow = async (to: number): Promise<void> => {
+          const stop = new AbortController()
+          const following = failure(restore({ follow: true, signal: stop.signal }))
+          await until(() => state.position('a')?.next === to)
+          await clock.advance(2 * DAY)
+          log.append(A, entries(to, to + 5))
+          await until(() => state.position('a')?.next === to + 5)
+          expect(state.position('a')!.at).to.equal(clock.now())
+          stop.abort(new Error('stop'))
+          await following
+        }
+        log.log(A, entries(0, 10))
+        await follow(10)
+        log.given = 0
+        await follow(15)
+        expect(log.given).to.equal(5)
+        expect((await rows('a')).length).to.equal(20)
+      })
+    )
+  })
 
   it(
     'restores a store whole when its position is older than the log keeps tombstones, and only that store',

@@ -56,6 +56,8 @@ describe('the options of a runtime', () => {
     [{ sessionTimeout: '30 seconds' }, /Option "sessionTimeout" is "30 seconds"\. Give a duration/],
     [{ guarantee: 'exactly_once' }, /did you mean 'exactly-once'/],
     [{ cacheBytes: -1 }, /Option "cacheBytes" is -1/],
+    [{ standbys: -1 }, /Option "standbys" is -1/],
+    [{ standbys: 1, store: 'memory' }, /standbys keep copies on disk/],
     [{ replicationFactor: 0 }, /Option "replicationFactor" is 0/],
     [{ store: 'rocks' }, /one of 'rocksdb-native'/],
     [{ kafka: { brokers: [] } }, /Option "kafka.brokers" is an array/],

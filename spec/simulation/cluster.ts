@@ -212,6 +212,7 @@ export class Cluster {
       transport,
       stateDir: directory,
       guarantee: this.#options.guarantee,
+      standbys: this.#options.seed % 2,
       commitInterval: 15,
       sessionTimeout: 400,
       heartbeatInterval: 30,

@@ -1,0 +1,134 @@
+/** Standbys over a fake log: who fails is tried again, and who is told to let go has let go of its directory. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { Standbys, type StandbysOptions } from '../../../actors/workers/standbys.ts'
+import { StoreCorruptedError } from '../../../lib/errors.ts'
+import { cacheBudget } from '../../../lib/store/cache/budget.ts'
+import { lockDirectory } from '../../../lib/store/directory.ts'
+import { databaseDriver } from '../../../lib/store/drivers.ts'
+import type { TaskPlan } from '../../../lib/task/port.ts'
+import { until } from '../../../lib/testing/until.ts'
+import { VirtualClock } from '../../../lib/time.ts'
+import { keyValueSpec, temporary } from '../../cases/storeKit.ts'
+import { FakeLog, type Logged } from '../../changelog/fakeLog.ts'
+
+const TP = { topic: 'shop-totals-changelog', partition: 0 }
+const PLAN = {
+  id: '0_0',
+  partition: 0,
+  subtopology: { id: 0, stores: [keyValueSpec('totals'), { ...keyValueSpec('scratch'), logged: false }] },
+  sources: []
+} as unknown as TaskPlan
+const entries = (from: number, to: number): Logged[] =>
+  Array.from({ length: to - from }, (_, i) => [`k${from + i}`, String(from + i), from + i])
+const notRunning = () => undefined
+
+interface Kit {
+  readonly standbys: Standbys
+  readonly log: FakeLog
+  readonly clock: VirtualClock
+  readonly directory: string
+  readonly warned: unknown[]
+  readonly lags: number[]
+}
+
+describe('the standbys of a runtime', () => {
+  const driver = databaseDriver('rocksdb-native')
+
+  const using = (use: (kit: Kit) => Promise<void>, open = driver.open.bind(driver)) =>
+    temporary(async (stateDirectory) => {
+      const clock = new VirtualClock(1_000)
+      const log = new FakeLog()
+      log.log(TP, entries(0, 50))
+      const warned: unknown[] = []
+      const lags: number[] = []
+      const quiet = { debug() {}, info() {}, error() {} }
+      const env = {
+        applicationId: 'shop',
+        transport: log,
+        readers: { restore: log },
+        driver: { ...driver, open },
+        stateDirectory,
+        cache: cacheBudget(1 << 20),
+        clock,
+        random: () => 0,
+        logger: { ...quiet, warn: ({ error }: { error?: unknown }) => warned.push(error) }
+      } as unknown as StandbysOptions['env']
+      const standbys = new Standbys({ env, onLag: (_, lag) => lags.push(lag) })
+      try {
+        await use({ standbys, log, clock, directory: join(stateDirectory, '0_0'), warned, lags })
+      } finally {
+        await standbys.close()
+      }
+    })
+  const free = async (directory: string): Promise<void> =>
+    (await lockDirectory(directory, { applicationId: 'shop', taskId: '0_0' })).release()
+
+  it('are ready at the end of the changelogs, not before, and let go of the directory when they are released', () =>
+    using(async ({ standbys, log, directory, lags }) => {
+      standbys.follow([PLAN], notRunning)
+      expect([standbys.has('0_0'), standbys.ready]).to.eql([true, []])
+      await until(() => standbys.ready.length === 1)
+      expect(lags.at(-1)).to.equal(0)
+      log.append(TP, entries(50, 60))
+      await until(() => lags.length > 1)
+      await standbys.release('0_0')
+      expect([standbys.has('0_0'), log.reading]).to.eql([false, []])
+      await free(directory)
+    }))
+
+  it('come back after a back-off when their state does not fit its log any more, and begin anew', () =>
+    using(async ({ standbys, log, clock, warned }) => {
+      standbys.follow([PLAN], notRunning)
+      await until(() => standbys.ready.length === 1)
+      standbys.follow([], notRunning)
+      log.log(TP, entries(0, 90))
+      log.starts.set('shop-totals-changelog-0', 70)
+      standbys.follow([PLAN], notRunning)
+      await until(() => warned.length === 1)
+      expect(warned[0]).to.be.instanceOf(StoreCorruptedError)
+      expect([standbys.ready, standbys.has('0_0')]).to.eql([[], true])
+      log.given = 0
+      await clock.advance(1_000)
+      await until(() => standbys.ready.length === 1)
+      expect([log.given, warned.length]).to.eql([20, 1])
+    }))
+
+  it('remove a database that cannot be opened, and wait longer each time it fails', () => {
+    let opened = 0
+    return using(
+      async ({ standbys, clock, directory, warned }) => {
+        standbys.follow([PLAN], notRunning)
+        for (const [i, wait] of [1_000, 2_000, 4_000].entries()) {
+          await until(() => warned.length === i + 1)
+          await clock.advance(wait - 1)
+          expect(opened).to.equal(i + 1)
+          await clock.advance(1)
+          await until(() => opened === i + 2)
+        }
+        await until(() => standbys.ready.length === 1)
+        expect(existsSync(join(directory, 'db'))).to.equal(true)
+      },
+      (path) =>
+        ++opened <= 3 ? Promise.reject(new StoreCorruptedError('the files are no database')) : driver.open(path)
+    )
+  })
+
+  it('wait for a task that ran here to let go, and for one of their own that still closes', () =>
+    using(async ({ standbys, directory, warned }) => {
+      const lock = await lockDirectory(directory, { applicationId: 'shop', taskId: '0_0' })
+      let gone!: () => void
+      const ended = new Promise<void>((resolve) => {
+        gone = resolve
+      })
+      standbys.follow([PLAN], () => ended)
+      await lock.release()
+      gone()
+      await until(() => standbys.ready.length === 1)
+      standbys.follow([], notRunning)
+      standbys.follow([PLAN], notRunning)
+      await until(() => standbys.ready.length === 1)
+      expect(warned).to.eql([])
+    }))
+})
