@@ -9,7 +9,7 @@ import { runLine } from './report.ts'
 import { runSide } from './run.ts'
 import { SIDES } from './sides.ts'
 import { middle, spread } from './spread.ts'
-import { createTopic, type Filled, fill, verify } from './topics.ts'
+import { createTopic, type Filled, fill, removeTopics, verify } from './topics.ts'
 import type { BenchOptions, Job, PeerName, Result, Run, Side, Workload } from './types.ts'
 
 /** @throws Error when an output is wrong: then no figure counts */
@@ -30,8 +30,7 @@ export async function runWorkload(workload: Workload, options: BenchOptions): Pr
     }
     return results
   } finally {
-    const topics = (await transport.admin.topics()).filter((topic) => topic.startsWith(prefix))
-    await transport.admin.deleteTopics(topics)
+    await removeTopics(transport, prefix)
     await transport.close()
   }
 }
@@ -75,9 +74,7 @@ async function alternate(transport: Transport, workload: Workload, plan: Plan): 
         console.log(runLine(side.name, guarantee, run, job.records))
       } finally {
         await rm(stateDir, { recursive: true, force: true })
-        // The broker shall not carry the logs of all runs before.
-        const topics = (await transport.admin.topics()).filter((topic) => topic.startsWith(group))
-        await transport.admin.deleteTopics(topics)
+        await removeTopics(transport, group)
       }
     }
   }

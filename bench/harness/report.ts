@@ -6,6 +6,8 @@ import type { Result, Run, Spread } from './types.ts'
 import { type Verdict, verdicts } from './verdicts.ts'
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en')
+/** Small figures with two decimals. */
+export const rounded = (value: number): string => (value < 10 ? value.toFixed(2) : whole(value))
 const mib = (bytes: number): string => `${Math.round(bytes / 1_048_576)} MiB`
 
 export function runLine(side: string, guarantee: string, run: Run, records: number): string {
@@ -53,7 +55,7 @@ export function timesTable(measures: readonly Measure[]): string {
   ]
   const cell = (line: string, side: string): string => {
     const found = measures.find((m) => m.side === side && [m.name, m.figure, m.guarantee, m.unit].join(' | ') === line)
-    return found ? `${whole(found.values.median)} (${whole(found.values.min)}–${whole(found.values.max)})` : '–'
+    return found ? `${rounded(found.values.median)} (${rounded(found.values.min)}–${rounded(found.values.max)})` : '–'
   }
   const rows = lines.map((line) => `| ${line} | ${sides.map((side) => cell(line, side)).join(' | ')} |`)
   const head = `| bench | figure | guarantee | unit | ${sides.join(' | ')} |\n|---|---|---|---|${sides.map(() => '---|').join('')}`

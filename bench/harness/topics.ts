@@ -12,6 +12,12 @@ export async function createTopic(transport: Transport, topic: string, partition
   await transport.admin.create([{ topic, partitions, replication: -1, config }])
 }
 
+/** Those whose names begin so: the broker shall not carry the logs of all runs before. */
+export async function removeTopics(transport: Transport, prefix: string): Promise<void> {
+  const topics = (await transport.admin.topics()).filter((topic) => topic.startsWith(prefix))
+  await transport.admin.deleteTopics(topics)
+}
+
 export interface Filled {
   /** Records per input. */
   readonly counts: readonly number[]

@@ -62,6 +62,8 @@ export interface Job {
   readonly partitions?: number
   /** Tasks that this process is to have before it is `ready`. Default: as many as there are partitions. */
   readonly tasks?: number
+  /** Commit interval, ms. Default: the program's own. */
+  readonly commitMs?: number
 }
 
 /** A program that does the workload's job, in a process of its own. */

@@ -5,7 +5,7 @@ import { PARTITIONS, type Source } from '../harness/types.ts'
 import { workload } from '../workloads/index.ts'
 
 const work = job()
-const { group, brokers, guarantee, stateDir, streamed } = work
+const { group, brokers, guarantee, stateDir, streamed, partitions = PARTITIONS, tasks = partitions, commitMs } = work
 
 // As the JVM's program does, it leaves (and so commits) once it has taken all: nobody is measured by the clock of commits.
 let records = 0
@@ -20,15 +20,19 @@ const source: Source = (t, from) => t.stream(from).peek(taken)
 
 const builder = topology()
 const built = workload(work.workload).build(builder, work, source, taken) ?? builder
-const runtime = createRuntime({ id: group, topology: built, kafka: { brokers: [...brokers] }, stateDir, guarantee })
+const runtime = createRuntime({
+  ...{ id: group, topology: built, kafka: { brokers: [...brokers] }, stateDir, guarantee },
+  ...(commitMs ? { commitInterval: commitMs } : {})
+})
 const stop = stopped()
 const app = await runtime.run()
 const look = (): void => {
   const states = Object.values(app.tasks).map(({ state }) => state)
   if (states.includes('running')) began()
-  if (states.length === PARTITIONS && states.every((state) => state === 'running')) ready()
+  if (states.length === tasks && states.every((state) => state === 'running')) ready()
 }
 app.on('task.ready', () => setImmediate(look)) // once the snapshot has it
+app.on('task.closed', () => setImmediate(look)) // as others join, one has too many at first
 look()
 await Promise.race([consumed, stop, app.stopped])
 await app.drain()

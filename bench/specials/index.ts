@@ -1,7 +1,9 @@
 /** All benches that measure a time, in the order they are run. */
 import { latency } from './latency.ts'
+import { long } from './long.ts'
 import { restore } from './restore.ts'
+import { scale } from './scale.ts'
 import { start } from './start.ts'
 import type { Special } from './types.ts'
 
-export const SPECIALS: readonly Special[] = [latency, start, restore]
+export const SPECIALS: readonly Special[] = [latency, start, restore, scale, long]

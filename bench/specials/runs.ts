@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Transport } from '../../lib/kafka/port.ts'
 import type { Guarantee } from '../../lib/task/port.ts'
+import { rounded } from '../harness/report.ts'
 import { type Running, start } from '../harness/run.ts'
 import { SIDES } from '../harness/sides.ts'
 import { spread } from '../harness/spread.ts'
-import { createTopic } from '../harness/topics.ts'
+import { createTopic, removeTopics } from '../harness/topics.ts'
 import { type BenchOptions, type Job, PARTITIONS, type Side, type SideName } from '../harness/types.ts'
 import type { Measure } from './types.ts'
 
@@ -32,13 +33,10 @@ export async function byTurns(
         try {
           const figures = await once(side, guarantee, prefix)
           found.get(side.name)!.push(figures)
-          const text = Object.entries(figures).map(
-            ([figure, value]) => `${figure} ${Math.round(value).toLocaleString('en')} ${unit}`
-          )
+          const text = Object.entries(figures).map(([figure, value]) => `${figure} ${rounded(value)} ${unit}`)
           console.log(`  ${side.name.padEnd(20)} ${guarantee.padEnd(13)} ${text.join('  ')}`)
         } finally {
-          const topics = (await transport.admin.topics()).filter((topic) => topic.startsWith(prefix))
-          await transport.admin.deleteTopics(topics)
+          await removeTopics(transport, prefix)
         }
       }
     }

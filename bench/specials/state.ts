@@ -32,16 +32,20 @@ export async function writeCounts(
   await producer.close()
 }
 
-/** Records of keys that have been counted once before. @param seen goes on where an earlier call stood */
-export const counted = (keys: number, seen = new LastLongs()) => ({
-  data(records: number, put: Put): LastLongs {
-    for (let i = 0; i < records; i++) {
-      const n = scattered(i, keys)
-      const key = String(n)
-      if (!seen.values.has(key)) seen.add(key, 1)
-      seen.add(key, 1)
-      put(0, START + i, keyOf(n), order(i, 1))
+/** Records of keys that have been counted once before. Each call of `data` goes on where the last one stood. */
+export function counted(keys: number) {
+  const expected = new LastLongs()
+  let next = 0
+  return {
+    data(records: number, put: Put): LastLongs {
+      for (const end = next + records; next < end; next++) {
+        const n = scattered(next, keys)
+        const key = String(n)
+        if (!expected.values.has(key)) expected.add(key, 1)
+        expected.add(key, 1)
+        put(0, START + next, keyOf(n), order(next, 1))
+      }
+      return expected
     }
-    return seen
   }
-})
+}
