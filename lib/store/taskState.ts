@@ -7,7 +7,8 @@ import { localKey, storeEnd } from './bytes.ts'
 import { CachedRowStore } from './cache/rowStore.ts'
 import { Dictionary, type Position } from './dictionary.ts'
 import { makeDirectory } from './makeDirectory.ts'
-import type { CacheBudget, Database, DatabaseDriver, StoreIndex, StoreSpec, TaskStore, WriteBatch } from './port.ts'
+import type { CacheBudget, Database, DatabaseDriver, StoreSpec, TaskStore, WriteBatch } from './port.ts'
+import { type KnownRows, knownRows, restoreIndex } from './restoreIndex.ts'
 import { WindowRowStore } from './windowRows.ts'
 
 export interface TaskStateOptions {
@@ -30,8 +31,6 @@ export interface RestoredPart {
   /** Wall-clock ms since which tombstones may have been removed that these rows need. Default now. */
   readonly at?: number
 }
-
-const NOTHING = Buffer.alloc(0)
 
 /** Where the database lies within a task's directory. */
 export const databaseDirectory = (directory: string): string => join(directory, 'db')
@@ -158,13 +157,18 @@ export class TaskState {
 
   /** One atomic write of changelog records (null keys are skipped) and the positions behind them. */
   async restoreBatch(parts: readonly RestoredPart[]): Promise<void> {
+    const before = new Map<string, KnownRows>()
+    for (const { store, sets } of parts) {
+      const target = this.store(store)
+      if (target.spec.index) before.set(store, await knownRows(this.#database, target, sets))
+    }
     await this.#database.write((batch) => {
       for (const { store, sets, next, at = this.#clock.now() } of parts) {
         const target = this.store(store)
         const { index } = target.spec
         for (const set of sets) {
           restoreSet(target, batch, set)
-          if (index) restoreIndex(index, this.store(index.store), batch, set)
+          if (index) restoreIndex(index, this.store(index.store), batch, set, before.get(store)!)
         }
         this.#dictionary.writePosition(batch, store, next, at)
       }
@@ -202,15 +206,5 @@ function restoreSet(store: TaskStore, batch: WriteBatch, set: RecordSet): void {
   for (let i = 0; i < set.count; i++) {
     const key = set.key(i)
     if (key !== null) store.restore(batch, key, set.value(i), set.timestamps[i]!)
-  }
-}
-
-function restoreIndex(index: StoreIndex, store: TaskStore, batch: WriteBatch, set: RecordSet): void {
-  for (let i = 0; i < set.count; i++) {
-    const [key, value, timestamp] = [set.key(i), set.value(i), set.timestamps[i]!]
-    if (key === null || value === null) continue
-    for (const id of index.ids(key, value, timestamp)) {
-      store.restore(batch, Buffer.from(id, 'latin1'), NOTHING, timestamp)
-    }
   }
 }

@@ -115,7 +115,7 @@ describe('the state of a task', () => {
       await third.close()
     }))
 
-  it('makes an index anew from the rows that it restores: their places as of now, and those of older rows at most', () =>
+  it('makes an index anew from the rows that it restores: their places as of now, and not those of older rows, in one call or in several', () =>
     temporary(async (directory) => {
       const index = { store: 'places', ids: (key: Buffer, value: Buffer, time: number) => [`${time}${value}${key}`] }
       const specs = [
@@ -131,10 +131,15 @@ describe('the state of a task', () => {
         ['c', null, 5]
       ])
       await first.restoreBatch([{ store: 'rows', sets: [set], next: 5 }])
+      const later = records([
+        ['b', '"new"', 6],
+        ['d', '"q"', 7]
+      ])
+      await first.restoreBatch([{ store: 'rows', sets: [later], next: 7 }])
       await first.close()
       const second = await openState(directory, driver, specs)
       const places = await collect(second.store('places').scan({ from: '', to: undefined }))
-      expect(places.map(({ id }) => id)).to.eql(['1"x"a', '2"y"b', '3"z"a', '4"gone"c'])
+      expect(places.map(({ id }) => id)).to.eql(['3"z"a', '6"new"b', '7"q"d'])
       expect(second.position('places')).to.equal(undefined)
       await second.close()
     }))
