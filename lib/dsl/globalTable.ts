@@ -6,7 +6,7 @@ import type { StreamRecord } from '../record.ts'
 import type { ReadableStore, StoreSpec } from '../store/port.ts'
 import type { Topology } from '../topology/graph.ts'
 import { callSite, deriveName } from '../topology/names.ts'
-import { keySerde, type Part } from './part.ts'
+import { keySerde, type Part, step } from './part.ts'
 import type { StoreDefinition } from './store.ts'
 import type { NodeOptions, SerdeOptions } from './streamOptions.ts'
 import { resultTable, type TableJoinOptions, type TableParts } from './tableJoin.ts'
@@ -49,17 +49,10 @@ export function joinGlobal<K, V, G, T, V2>(
   options: GlobalJoinOptions<K, V, G, V2>
 ): Part<K, V2> {
   const what = left ? 'leftJoin' : 'join'
-  const name = check(stream, table, what, options)
+  check(stream, table, what, options)
   const plan = { table: table.name, key: table.global.spec.key, left, on: options.on, joiner }
-  stream.graph.addProcessor({
-    name,
-    parents: [stream.node],
-    globals: [table.name],
-    what,
-    create: () => new GlobalJoinOperator(plan),
-    keepsKey: true,
-    supervise: options.supervise
-  })
+  const node = { name: options.name, globals: [table.name], keepsKey: true, supervise: options.supervise }
+  const name = step(stream, what, node, () => new GlobalJoinOperator(plan))
   return { ...stream, node: name, value: options.result }
 }
 
@@ -72,10 +65,12 @@ export function joinTableGlobal<K, V, G, T, R>(
   options: TableGlobalJoinOptions<K, V, G, R>
 ): TableParts<K, R> {
   const what = left ? 'leftJoin' : 'join'
-  const name = check(from, table, what, options)
+  check(from, table, what, options)
   const plan = { table: table.name, key: table.global.spec.key, left, on: options.on, joiner }
+  const { graph, anchor } = from
+  const name = options.name ?? deriveName(anchor, what, (n) => graph.hasName(n))
   const side = `${name}-left-side`
-  from.graph.addProcessor({
+  graph.addProcessor({
     name: side,
     parents: [from.node],
     globals: [table.name],
@@ -87,11 +82,11 @@ export function joinTableGlobal<K, V, G, T, R>(
 }
 
 function check(
-  { graph, anchor }: Part<unknown, unknown>,
+  { graph }: Part<unknown, unknown>,
   table: Pick<GlobalTable<never, never>, 'name'> & { readonly global: { readonly graph: Topology } },
   what: string,
-  options: { readonly name?: string; readonly on?: unknown } | undefined
-): string {
+  options: { readonly on?: unknown } | undefined
+): void {
   if (table.global.graph !== graph) {
     throw new TopologyError(
       `${what} (${callSite()}) takes a global table of another topology: build both from one topology().`
@@ -102,5 +97,4 @@ function check(
       `${what} (${callSite()}) with the global table "${table.name}" needs to know where to look: { on: (record) => record.key }.`
     )
   }
-  return options.name ?? deriveName(anchor, what, (name) => graph.hasName(name))
 }

@@ -63,11 +63,12 @@ export function joinStreams<K, V, V2, R>(
   const name = stateName(left, kind, options.name)
   const span = spanOf(name, options.within)
   const optional = { left: kind !== 'join', right: kind === 'outerJoin' }
+  // Null keys of a right side that must be there end in the join: whether they are moved or not, their times move its time.
   const mine = settled(left, options.name && `${name}-left-input`, options.key, options.value, kind, optional.left)
   const theirs =
     left.node === right.node && !optional.left
       ? (mine as unknown as Part<K, V2>)
-      : settled(right, options.name && `${name}-right-input`, options.key, options.otherValue, kind, optional.right)
+      : settled(right, options.name && `${name}-right-input`, options.key, options.otherValue, kind, optional.left)
   const key = keySerde(mine, options.key, kind)
   keySerde(theirs, options.key, kind)
   const self = mine.node === theirs.node

@@ -1,6 +1,6 @@
 /** Draws random cases: topologies that are well typed, inputs with disorder, nulls, late records, jumps of time and several keys. */
 import { type Random, seededRandom } from '../../lib/time.ts'
-import { has } from '../interop/differences.ts'
+import { has, isFilter, isTable } from '../interop/differences.ts'
 import type { Any, CaseInput, Expression } from './format.ts'
 
 export interface Generated {
@@ -54,7 +54,7 @@ class Draw {
   root(): Expression {
     for (;;) {
       const { e } = this.#chance(0.5) ? this.#stream(3) : this.#table(3)
-      if (!has(e, meetsItself) && !has(e, holdsFiltered) && !has(e, losesNullKeys)) return e
+      if (!has(e, meetsItself) && !has(e, holdsFiltered)) return e
     }
   }
 
@@ -314,18 +314,14 @@ function meetsItself(e: Any): boolean {
   return a !== undefined && b !== undefined && shares(a, b) && has(a, isMoved) && has(b, isMoved)
 }
 
-/** A buffer behind a filter of a table: deletions of rows that the filter never passed may fill it, or move its time. */
-const holdsFiltered = (e: Any): boolean => e.op === 'suppress' && e.until !== 'close' && isFiltered(e.in)
+/** A buffer behind a filter of joined tables: deletions of rows that the filter never passed fill ours, and move its time. */
+const holdsFiltered = (e: Any): boolean =>
+  e.op === 'suppress' && e.until !== 'close' && has(e.in, (inner) => isFilter(inner) && isJoined(inner.in))
 
-function isFiltered(e: Any): boolean {
-  if (e.op === 'filter' || e.op === 'filterNot') return true
-  if (e.op === 'join' || e.op === 'foreignKeyJoin') return isFiltered(e.left) || isFiltered(e.right)
-  return (e.op === 'mapValues' || e.op === 'suppress') && isFiltered(e.in)
+function isJoined(e: Any): boolean {
+  if (e.op === 'join') return isTable(e.left)
+  return (isFilter(e) || e.op === 'mapValues' || e.op === 'suppress') && isJoined(e.in)
 }
-
-/** Null keys of the side that must be there: they end in front of its repartition topic here, there in the join, whose time they move. */
-const losesNullKeys = (e: Any): boolean =>
-  e.op === 'join' && e.how === 'left' && e.window !== undefined && has(e.right, (inner) => inner.op === 'selectKey')
 
 const isMoved = (e: Any): boolean => ['repartition', 'groupBy', 'selectKey', 'map', 'foreignKeyJoin'].includes(e.op)
 

@@ -1,10 +1,13 @@
 import { expect } from 'chai'
-import { embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
+import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import { until } from '../../lib/testing/until.ts'
 import { put } from '../cases/transport/support.ts'
 import { transportCases } from '../cases/transport.ts'
 
-const broker = embeddedBroker({ markerDelayMs: 5, minSessionMs: 1_000 })
+let broker: EmbeddedBroker
+before(() => {
+  broker = embeddedBroker({ markerDelayMs: 5, minSessionMs: 1_000 })
+})
 after(() => broker.close())
 
 transportCases('embedded log', async () => {

@@ -78,7 +78,7 @@ public class CaseRunner {
     result.put("steps", steps);
     Path dir = Files.createTempDirectory("millrace-jvm-");
     try {
-      markKnown(c.get("topology"), false);
+      markKnown(c.get("topology"), Asker.NOBODY);
       Object root = node(c.get("topology"));
       KStream stream = root instanceof KTable ? ((KTable) root).toStream() : (KStream) root;
       stream.process(() -> new Collector());
@@ -301,8 +301,9 @@ public class CaseRunner {
         Fn where = fn(e.get("where"));
         Predicate wanted = (k, v) -> truthy(fn(where, v, k));
         if (!table) return op.equals("filter") ? s.filter(wanted) : s.filterNot(wanted);
+        if (aggregates(e.get("in")) && !overWindows(e.get("in"))) asking(t = kept(t));
         KTable passed = op.equals("filter") ? t.filter(wanted) : t.filterNot(wanted);
-        if (asked.contains(e)) ((org.apache.kafka.streams.kstream.internals.KTableImpl) passed).enableSendingOldValues(true);
+        if (asked.contains(e)) asking(passed);
         return passed;
       }
       case "map":
@@ -443,14 +444,17 @@ public class CaseRunner {
     return e.get("op").asText().equals("table") ? (KTable) table : kept((KTable) table);
   }
 
-  /** @param rows whether somebody behind it needs to know what was before */
-  void markKnown(JsonNode e, boolean rows) {
+  enum Asker { NOBODY, JOIN, GROUPING }
+
+  /** @param asker who behind it needs to know what was before; behind a suppress until a time, a join sees the rows kept there */
+  void markKnown(JsonNode e, Asker asker) {
     if (e == null || !e.has("op")) return;
     String op = e.get("op").asText();
-    if (rows) asked.add(e);
+    if (asker != Asker.NOBODY) asked.add(e);
     boolean joins = op.equals("foreignKeyJoin") || op.equals("join") && isTable(e.get("left"));
-    boolean passes = List.of("filter", "filterNot", "mapValues", "suppress").contains(op);
-    boolean below = joins || (op.equals("groupBy") && isTable(e.get("in"))) || (passes && rows);
+    boolean keeps = op.equals("suppress") && !e.get("until").isTextual() && asker == Asker.JOIN;
+    boolean passes = List.of("filter", "filterNot", "mapValues", "suppress").contains(op) && !keeps;
+    Asker below = joins ? Asker.JOIN : op.equals("groupBy") && isTable(e.get("in")) ? Asker.GROUPING : passes ? asker : Asker.NOBODY;
     for (String side : List.of("left", "right", "in")) {
       if (!e.has(side)) continue;
       if (e.get(side).isArray()) for (JsonNode child : e.get(side)) markKnown(child, below);
@@ -485,6 +489,14 @@ public class CaseRunner {
 
   KTable kept(KTable table) {
     return table.toStream().toTable(stored());
+  }
+
+  static void asking(KTable table) {
+    ((org.apache.kafka.streams.kstream.internals.KTableImpl) table).enableSendingOldValues(true);
+  }
+
+  static boolean overWindows(JsonNode e) {
+    return e.has("in") && (e.get("op").asText().equals("windowedBy") || overWindows(e.get("in")));
   }
 
   /** Whether the changes of this table come from an aggregation, with or without table operators between. */

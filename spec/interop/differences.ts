@@ -49,7 +49,8 @@ export const DIFFERENCES: readonly Deliberate[] = [
   }
 ]
 
-const isTable = (e: Any): boolean => e.op === 'table' || (e.op !== 'stream' && e.op !== 'toStream' && !('window' in e))
+export const isTable = (e: Any): boolean =>
+  e.op === 'table' || (e.op !== 'stream' && e.op !== 'toStream' && !('window' in e))
 
 function shares(a: Any, b: Any): boolean {
   return has(a, (e) => e.topic !== undefined && has(b, (other) => other.topic === e.topic))
@@ -65,7 +66,7 @@ function sameRows(ours: readonly CaseRecord[], theirs: readonly CaseRecord[]): b
   return kept.length === others.length && others.every(([key, value]) => mine.get(key) === value)
 }
 
-const isFilter = (e: Any): boolean => e.op === 'filter' || e.op === 'filterNot'
+export const isFilter = (e: Any): boolean => e.op === 'filter' || e.op === 'filterNot'
 
 const joinsFiltered = (e: Any): boolean => (e.op === 'join' || e.op === 'foreignKeyJoin') && has(e, isFilter)
 
@@ -108,6 +109,8 @@ function sameChanges(ours: readonly CaseRecord[][], theirs: readonly CaseRecord[
  *   the last change that went in, although nobody behind it has seen that; the row of a table that keeps none is computed when it is asked,
  *   and a filter asked for old values swallows changes in front of a buffer. Where old values or rows count behind such a table, the rows that
  *   came through are kept, and say what was before. Ours are those too.
+ * - A join behind a suppress until a time makes filters in front of it swallow deletions of rows they never passed. Ours sees only the rows that the
+ *   suppress has given, so such deletions take a place in the buffer and move its time, with a join behind it or without: the filters are not asked.
  * - repartition() lets null keys through if a left or outer join comes behind it; ours drops them, so a filter in front of it does there.
  */
 
@@ -123,14 +126,9 @@ export const NOT_DRAWN: readonly { readonly what: string; readonly reason: strin
     reason: 'which of two records of one time comes first is not said: ours by arrival, there as a heap has it'
   },
   {
-    what: 'suppress until a time behind a filter of a table',
+    what: 'suppress until a time behind a filter of joined tables',
     reason:
-      'deletions of rows that the filter never passed may fill its buffer or move its time; whether they come hangs on who behind it asks for old values, on both sides in other places'
-  },
-  {
-    what: 'a left join of streams whose right side has new keys that may be null',
-    reason:
-      'ours drops null keys in front of the repartition topic; there they come to the join, and move its time before they are dropped'
+      'joins there always say what was before, so the filter swallows deletions of rows that it never passed; ours pass it, take a place in the buffer and move its time'
   },
   {
     what: 'joins of tables that share a source, but for one at the root',

@@ -156,6 +156,23 @@ describe('stream-stream joins', () => {
     expect(d.dropped).to.deep.equal([])
   })
 
+  it('let null keys of the other side move the time of a left join, behind a repartition topic as without one', async () => {
+    for (const rekeyed of [false, true]) {
+      const t = topology()
+      const other = t.stream(right)
+      const by = rekeyed ? other.selectKey(({ key }) => key, { key: serdes.key }) : other
+      t.stream(left)
+        .leftJoin(by, dash, { within: 10, name: 'pairs' })
+        .to(out, { value: serdes.value as never })
+      const d = await drive(t)
+      await l(d, 'A', 1)
+      await r(d, 'B', 100, null)
+      await l(d, 'C', 100)
+      expect(rows(d)).to.deep.equal([['k', 'A-null', 1]])
+      expect(d.dropped).to.deep.equal(['null-key'])
+    }
+  })
+
   it('give pairs the headers of the record that completes them, waiting results those of the one that ends the wait', async () => {
     const h = (name: string): Headers => [[name, null]]
     const d = await joined('leftJoin', 10)

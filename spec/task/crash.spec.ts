@@ -1,8 +1,11 @@
-import { embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
+import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import { crashCases } from '../cases/crash.ts'
 import { bells } from '../cases/crashKinds.ts'
 
-const broker = embeddedBroker({ markerDelayMs: 5 })
+let broker: EmbeddedBroker
+before(() => {
+  broker = embeddedBroker({ markerDelayMs: 5 })
+})
 after(() => broker.close())
 
 const open = async () => {

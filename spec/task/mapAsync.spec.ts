@@ -1,7 +1,7 @@
 /** mapAsync in a running task: what overlaps, what is committed when, how it ends; exactly once over crashes at each step of a commit. */
 import { expect } from 'chai'
 import { type MapAsyncOptions, type Stream, topic, topology } from '../../lib/dsl/index.ts'
-import { embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
+import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import { type MillraceError, ProcessingError } from '../../lib/errors.ts'
 import type { Batch, Group, Offset, Transport } from '../../lib/kafka/port.ts'
 import { tpKey } from '../../lib/record.ts'
@@ -46,7 +46,7 @@ class Calls {
 }
 
 describe('mapAsync', () => {
-  const broker = embeddedBroker()
+  let broker: EmbeddedBroker
   let transport: Transport
   let readers: { source: RoutedReader; restore: RoutedReader }
   let app: string
@@ -59,6 +59,7 @@ describe('mapAsync', () => {
   const stop = new AbortController()
 
   before(() => {
+    broker = embeddedBroker()
     transport = embeddedTransport({ broker })
   })
   after(async () => {

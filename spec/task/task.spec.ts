@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { topic, topology, tumbling } from '../../lib/dsl/index.ts'
-import { embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
+import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import { TransportError } from '../../lib/errors.ts'
 import type { Group, Offset, Transport } from '../../lib/kafka/port.ts'
 import { tpKey } from '../../lib/record.ts'
@@ -23,7 +23,7 @@ const meta = { groupId: 'app', generation: -1, memberId: '' }
 const signal = new AbortController().signal
 
 describe('A task', () => {
-  const broker = embeddedBroker()
+  let broker: EmbeddedBroker
   let transport: Transport
   let home: string
   let readers: { source: RoutedReader; restore: RoutedReader }
@@ -34,6 +34,7 @@ describe('A task', () => {
   const warnings: string[] = []
 
   before(() => {
+    broker = embeddedBroker()
     transport = embeddedTransport({ broker })
   })
   after(async () => {
