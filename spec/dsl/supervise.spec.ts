@@ -1,9 +1,10 @@
 /** Rules at nodes of the DSL: each method that takes them keeps to them when its own function fails. */
 import { expect } from 'chai'
-import { topic, topology } from '../../lib/dsl/index.ts'
+import { type Stream, type TopologyBuilder, topic, topology } from '../../lib/dsl/index.ts'
 import { long, nullable, string } from '../../lib/serde/index.ts'
-import { on } from '../../lib/supervise/rules.ts'
-import { drive } from '../../lib/testing/drive.ts'
+import { exponential } from '../../lib/supervise/backoff.ts'
+import { on, type Rule } from '../../lib/supervise/rules.ts'
+import { type Driver, drive } from '../../lib/testing/drive.ts'
 
 const numbers = topic('numbers', { key: string(), value: long() })
 const names = topic('names', { key: string(), value: nullable(string()) })
@@ -14,34 +15,48 @@ const picky = <T>(value: T, wrong: unknown): T => {
   return value
 }
 
-describe('rules at a node', () => {
-  it('hold for the joiner of a stream and a table', async () => {
-    const t = topology()
-    t.stream(numbers)
-      .join(t.table(names), (n, name) => `${name}${picky(n, 2)}`, { supervise: skips, result: string() })
-      .to(out)
-    const d = await drive(t)
-    await d.send(names, 'a', 'x')
-    for (const n of [1, 2, 3]) await d.send(numbers, 'a', n)
-    expect(d.output(out).map(({ value }) => value)).to.deep.equal(['x1', 'x3'])
-    await d.close()
-  })
+type Joiner = (n: number, name: string | null) => string
+const joins: Record<
+  string,
+  (t: TopologyBuilder, joiner: Joiner, supervise: readonly Rule[]) => Stream<string, string>
+> = {
+  'a table': (t, joiner, supervise) => t.stream(numbers).join(t.table(names), joiner, { supervise, result: string() }),
+  'a global table': (t, joiner, supervise) =>
+    t.stream(numbers).join(t.globalTable(names), joiner, { on: ({ key }) => key, supervise, result: string() })
+}
+const values = (d: Driver): (string | null)[] => d.output(out).map(({ value }) => value)
 
-  it('hold for the joiner with a global table', async () => {
-    const t = topology()
-    t.stream(numbers)
-      .join(t.globalTable(names), (n, name) => `${name}${picky(n, 2)}`, {
-        on: ({ key }) => key,
-        supervise: skips,
-        result: string()
-      })
-      .to(out)
-    const d = await drive(t)
-    await d.send(names, 'a', 'x')
-    for (const n of [1, 2, 3]) await d.send(numbers, 'a', n)
-    expect(d.output(out).map(({ value }) => value)).to.deep.equal(['x1', 'x3'])
-    await d.close()
-  })
+describe('rules at a node', () => {
+  for (const [other, join] of Object.entries(joins)) {
+    async function joined(joiner: Joiner, supervise: readonly Rule[]): Promise<Driver> {
+      const t = topology()
+      join(t, joiner, supervise).to(out)
+      const d = await drive(t)
+      for (const key of ['a', 'b']) await d.send(names, key, key)
+      return d
+    }
+
+    it(`hold for the joiner of a stream and ${other}`, async () => {
+      const d = await joined((n, name) => `${name}${picky(n, 2)}`, skips)
+      for (const n of [1, 2, 3]) await d.send(numbers, 'a', n)
+      expect(values(d)).to.deep.equal(['a1', 'a3'])
+      await d.close()
+    })
+
+    it(`keep what the joiner of a stream and ${other} failed on, until it is due; other keys go on`, async () => {
+      let down = true
+      const joiner: Joiner = (n, name) => `${name}${picky(n, down ? 2 : -1)}`
+      const d = await joined(joiner, [on(RangeError).retry({ times: 3, order: 'key', backoff: exponential(100, 100) })])
+      await d.send(numbers, 'a', 2)
+      await d.send(numbers, 'a', 3)
+      await d.send(numbers, 'b', 4)
+      expect(values(d)).to.deep.equal(['b4'])
+      down = false
+      await d.advance(200)
+      expect(values(d)).to.deep.equal(['a2', 'a3'])
+      await d.close()
+    })
+  }
 
   it('hold for the function that groups, of streams and of tables', async () => {
     const t = topology()
