@@ -10,71 +10,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { assign, createActor, emit, setup } from 'xstate'
+import { createActor } from 'xstate'
 import { createRuntime, embeddedTransport, json, machineBehaviour, topic } from '../actors/index.ts'
 import { partitionFor } from '../lib/kafka/partitioner.ts'
 import type { Transport } from '../lib/kafka/port.ts'
 import { NO_HEADERS, type Tp } from '../lib/record.ts'
 import { delay, stopwatch, systemClock } from '../lib/time.ts'
 import { machine as host } from './harness/report.ts'
+import { eventAt, type Invoice, type OrderEvent, orderMachine } from './workloads/order.ts'
 
 const TARGET = 100_000
 const PARTITIONS = 4
-/** A round of one order: four transitions, a timer set and taken back, one record out. */
-const ROUND = ['add', 'pay', 'pack', 'ship'] as const
-
-type Event = { type: 'add'; price: number } | { type: 'pay'; amount: number } | { type: 'pack' } | { type: 'ship' }
-interface Invoice {
-  readonly type: 'invoice'
-  readonly paid: number
-}
-
-const orderMachine = (timers: boolean) =>
-  setup({
-    types: {
-      context: {} as { id: string; total: number; paid: number; rounds: number },
-      input: {} as { key: string },
-      events: {} as Event,
-      emitted: {} as Invoice
-    },
-    guards: { covered: ({ context, event }) => event.type === 'pay' && event.amount >= context.total }
-  }).createMachine({
-    id: 'order',
-    version: '1',
-    context: ({ input }) => ({ id: input.key, total: 0, paid: 0, rounds: 0 }),
-    initial: 'empty',
-    states: {
-      empty: { on: { add: { target: 'open', actions: assign({ total: ({ event }) => event.price }) } } },
-      open: {
-        on: {
-          pay: {
-            guard: 'covered',
-            target: 'paid',
-            actions: assign({ paid: ({ context, event }) => context.paid + event.amount })
-          }
-        },
-        ...(timers ? { after: { 1800000: 'empty' } } : {})
-      },
-      paid: {
-        entry: emit(({ context }): Invoice => ({ type: 'invoice', paid: context.paid })),
-        on: { pack: 'packed' }
-      },
-      packed: { on: { ship: { target: 'empty', actions: assign({ rounds: ({ context }) => context.rounds + 1 }) } } }
-    }
-  })
 
 interface Options {
   readonly records: number
   readonly keys: number
   readonly timers: boolean
-}
-
-function eventAt(n: number, { keys }: Options): Event {
-  const round = Math.floor(n / keys)
-  const type = ROUND[round % ROUND.length]!
-  const price = 10 + ((n * 7) % 90)
-  // A payment covers what was added to the same key a round before.
-  return type === 'add' ? { type, price } : type === 'pay' ? { type, amount: 10 + (((n - keys) * 7) % 90) } : { type }
 }
 
 interface Side {
@@ -90,15 +41,15 @@ function actors(options: Options): Side {
   const machine = orderMachine(options.timers)
   let [out, sum, timer] = [0, 0, 0]
   const clock = { setTimeout: () => ++timer, clearTimeout() {} }
-  const all = Array.from({ length: options.keys }, (_, i) => {
-    const actor = createActor(machine, { input: { key: `order-${i}` }, clock: clock as never }).start()
+  const all = Array.from({ length: options.keys }, () => {
+    const actor = createActor(machine, { clock: clock as never }).start()
     actor.on('invoice', ({ paid }) => {
       out++
       sum += paid
     })
     return actor
   })
-  const events = Array.from({ length: options.records }, (_, n) => eventAt(n, options))
+  const events = Array.from({ length: options.records }, (_, n) => eventAt(n, options.keys))
   const measured = measure()
   for (let n = 0; n < options.records; n++) all[n % options.keys]!.send(events[n]!)
   return { ...measured(), out, sum }
@@ -115,7 +66,7 @@ async function behaviour(options: Options): Promise<Side> {
     )
     await fill(transport, options)
     const orders = machineBehaviour(orderMachine(options.timers), {
-      input: { events: topic('events', json<Event>()) },
+      input: { events: topic('events', json<OrderEvent>()) },
       output: { invoice: topic('invoices', json<Invoice>()) }
     })
     const runtime = createRuntime({ id: 'bench', topology: orders, transport, stateDir })
@@ -146,7 +97,7 @@ async function fill(transport: Transport, options: Options): Promise<void> {
   const writers = keys.map((key) => producer.writer('events', partitionFor(key, 0, key.length, PARTITIONS)))
   for (let n = 0; n < options.records; n++) {
     const key = keys[n % options.keys]!
-    const value = Buffer.from(JSON.stringify(eventAt(n, options)))
+    const value = Buffer.from(JSON.stringify(eventAt(n, options.keys)))
     writers[n % options.keys]!.append(1_000_000 + n, key, 0, key.length, value, 0, value.length, NO_HEADERS)
     if (n % 10_000 === 0) await producer.room(8 << 20)
   }
