@@ -1,13 +1,11 @@
 /** Batch runs on the embedded log: they end where they were told, with everything behind it through the job, and say what they did. */
 import { expect } from 'chai'
 import { createActor, toPromise } from 'xstate'
-import { createRuntime, type MillraceOptions, type Runtime, string, topic, topology } from '../../actors/index.ts'
-import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
+import { type MillraceOptions, type Runtime, string, topic, topology } from '../../actors/index.ts'
 import { MillraceError } from '../../lib/errors.ts'
-import type { Transport } from '../../lib/kafka/port.ts'
 import { NO_HEADERS } from '../../lib/record.ts'
 import { until } from '../../lib/testing/until.ts'
-import { createTopics, publish, Watcher } from './jobKit.ts'
+import { createTopics, embeddedJobs, publish, Watcher } from './jobKit.ts'
 
 const words = topic('words', { value: string() })
 const totals = topic('totals', { value: string() })
@@ -32,38 +30,11 @@ const perWord = (n: number): Record<string, number> => ({ 1: n / 4, 2: n / 4, 3:
 
 describe('a batch run', function () {
   this.timeout(30_000)
-  let broker: EmbeddedBroker
-  let transport: Transport
-  const closers: (() => Promise<void>)[] = []
-
-  beforeEach(async () => {
-    broker = embeddedBroker({})
-    transport = embeddedTransport({ broker, client: 'spec' })
-    await createTopics(transport, { words: 3, totals: 2 })
-  })
-
-  afterEach(async () => {
-    for (const close of closers.splice(0)) await close()
-    await transport.close()
-    await broker.close()
-  })
-
-  const job = (more: Partial<MillraceOptions> = {}, client = 'a'): Runtime => {
-    const own = embeddedTransport({ broker, client })
-    closers.push(() => own.close())
-    return createRuntime({
-      id: 'job',
-      topology: counting(),
-      transport: own,
-      store: 'memory',
-      guarantee: 'exactly-once',
-      commitInterval: 20,
-      heartbeatInterval: 50,
-      ...more
-    })
-  }
+  const jobs = embeddedJobs({ words: 3, totals: 2 })
+  const job = (more: Partial<MillraceOptions> = {}, client = 'a'): Runtime =>
+    jobs.runtime(client, { topology: counting(), guarantee: 'exactly-once', ...more })
   const results = async (): Promise<Record<string, number>> => {
-    const watcher = await new Watcher(transport, 'totals').start()
+    const watcher = await new Watcher(jobs.transport, 'totals').start()
     await watcher.toEnd()
     await watcher.close()
     return watcher.latest()
@@ -71,7 +42,7 @@ describe('a batch run', function () {
 
   for (const guarantee of ['exactly-once', 'at-least-once'] as const) {
     it(`processes what there is through all repartitions, commits, reports and stops by itself, ${guarantee}`, async () => {
-      await publish(transport, 'words', input(400))
+      await publish(jobs.transport, 'words', input(400))
       const app = await job({ guarantee }).run({ until: 'caught-up', signals: false })
       const report = await app.stopped
       expect(report).to.include({ reached: true, exitCode: 0, partitions: 9 })
@@ -83,11 +54,11 @@ describe('a batch run', function () {
   }
 
   it('ends at once, with the same state, when there is nothing new; the next one goes on from there', async () => {
-    await publish(transport, 'words', input(40))
+    await publish(jobs.transport, 'words', input(40))
     await (await job().run({ until: 'caught-up', signals: false })).stopped
     const again = await (await job().run({ until: 'caught-up', signals: false })).stopped
     expect(again).to.include({ reached: true, records: 0 })
-    await publish(transport, 'words', input(40), 40)
+    await publish(jobs.transport, 'words', input(40), 40)
     await (await job().run({ until: 'caught-up', signals: false })).stopped
     expect(await results()).to.deep.equal(perWord(80))
   })
@@ -98,8 +69,8 @@ describe('a batch run', function () {
   })
 
   it('is not held up by transaction markers and aborted records at the end of an input', async () => {
-    await publish(transport, 'words', input(40))
-    const writer = await transport.txnProducer('other', { lane: 1, timeoutMs: 60_000 })
+    await publish(jobs.transport, 'words', input(40))
+    const writer = await jobs.transport.txnProducer('other', { lane: 1, timeoutMs: 60_000 })
     const w = writer.writer('words', 0)
     const k = Buffer.from('x')
     w.append(1, k, 0, 1, k, 0, 1, NO_HEADERS)
@@ -108,7 +79,7 @@ describe('a batch run', function () {
     await writer.close()
     await until(async () => {
       const tps = [{ topic: 'words', partition: 0 }]
-      const [lso, hw] = await Promise.all([transport.offsets(tps, 'lso'), transport.offsets(tps, 'hw')])
+      const [lso, hw] = await Promise.all([jobs.transport.offsets(tps, 'lso'), jobs.transport.offsets(tps, 'hw')])
       return lso.get('words-0') === hw.get('words-0')
     })
     const report = await (await job().run({ until: 'caught-up', signals: false })).stopped
@@ -122,7 +93,7 @@ describe('a batch run', function () {
     t.stream(words)
       .peek(({ key }) => void seen.push(key as string))
       .to(totals)
-    await publish(transport, 'words', input(60))
+    await publish(jobs.transport, 'words', input(60))
     const app = await job({ topology: t }).run({
       until: { offsets: { 'words-0': 3, 'words-1': 0, 'words-2': 5 } },
       signals: false
@@ -132,7 +103,7 @@ describe('a batch run', function () {
   })
 
   it('takes what comes before the first record of a time', async () => {
-    await publish(transport, 'words', input(60)) // the event time is the index
+    await publish(jobs.transport, 'words', input(60)) // the event time is the index
     const t = topology()
     t.stream(words).to(totals)
     const app = await job({ topology: t }).run({ until: { timestamp: 24 }, signals: false })
@@ -140,12 +111,12 @@ describe('a batch run', function () {
   })
 
   it('leaves what comes meanwhile for the next run', async () => {
-    await publish(transport, 'words', input(40))
+    await publish(jobs.transport, 'words', input(40))
     const t = topology()
     let more: Promise<void> | undefined
     t.stream(words)
       .peek(() => {
-        more ??= publish(transport, 'words', input(40), 40)
+        more ??= publish(jobs.transport, 'words', input(40), 40)
       })
       .to(totals)
     const report = await (await job({ topology: t }).run({ until: 'caught-up', signals: false })).stopped
@@ -154,7 +125,7 @@ describe('a batch run', function () {
   })
 
   it('shares the work with another process of the job, and both end', async () => {
-    await publish(transport, 'words', input(4_000))
+    await publish(jobs.transport, 'words', input(4_000))
     const apps = await Promise.all(
       ['a', 'b'].map((client) => job({}, client).run({ until: 'caught-up', signals: false }))
     )
@@ -186,8 +157,8 @@ describe('a batch run', function () {
   })
 
   it('tells how far it is, and goes on until there is what was asked for', async () => {
-    await createTopics(transport, { one: 1 })
-    await publish(transport, 'one', input(6))
+    await createTopics(jobs.transport, { one: 1 })
+    await publish(jobs.transport, 'one', input(6))
     const t = topology()
     t.stream(topic('one', { value: string() })).to(totals)
     const app = await job({ topology: t }).run({ until: { offsets: { 'one-0': 10 } }, signals: false })
@@ -195,12 +166,12 @@ describe('a batch run', function () {
     app.on('runtime.progress', ({ batch, records }) => told.push({ records, ...batch }))
     await until(() => told.length > 0)
     expect(told[0]).to.deep.equal({ records: 6, done: 6, total: 10 })
-    await publish(transport, 'one', input(6), 6)
+    await publish(jobs.transport, 'one', input(6), 6)
     expect(await app.stopped).to.include({ reached: true, records: 10 })
   })
 
   it('is done with its report when it is invoked by a host', async () => {
-    await publish(transport, 'words', input(40))
+    await publish(jobs.transport, 'words', input(40))
     const actor = createActor(job().logic, { input: { until: 'caught-up' } })
     const end = toPromise(actor)
     actor.start()

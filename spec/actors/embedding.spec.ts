@@ -12,7 +12,6 @@ import {
   toPromise
 } from 'xstate'
 import {
-  createRuntime,
   type MillraceOptions,
   type Runtime,
   type RuntimeEvent,
@@ -22,10 +21,8 @@ import {
   topology
 } from '../../actors/index.ts'
 import type { RuntimeSnapshot } from '../../actors/logic.ts'
-import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
-import type { Transport } from '../../lib/kafka/port.ts'
 import { until } from '../../lib/testing/until.ts'
-import { createTopics, publish, Watcher } from './jobKit.ts'
+import { createTopics, embeddedJobs, publish, type Watcher } from './jobKit.ts'
 
 const counting = (name: string) => {
   const t = topology()
@@ -40,42 +37,14 @@ const counting = (name: string) => {
 
 describe('a runtime in a host', function () {
   this.timeout(30_000)
-  let broker: EmbeddedBroker
-  let transport: Transport
-  const closers: (() => Promise<unknown>)[] = []
   const hosts: AnyActorRef[] = []
-
-  beforeEach(async () => {
-    broker = embeddedBroker({})
-    transport = embeddedTransport({ broker, client: 'spec' })
-    await createTopics(transport, { 'a-in': 2, 'a-out': 2, 'b-in': 2, 'b-out': 2 })
-  })
-
-  afterEach(async () => {
+  afterEach(() => {
     for (const host of hosts.splice(0)) (host as ReturnType<typeof createActor>).stop()
-    for (const close of closers.splice(0)) await close()
-    await transport.close()
-    await broker.close()
   })
-
-  const job = (name = 'a', more: Partial<MillraceOptions> = {}): Runtime => {
-    const own = embeddedTransport({ broker, client: name })
-    closers.push(() => own.close())
-    return createRuntime({
-      id: name,
-      topology: counting(name),
-      transport: own,
-      store: 'memory',
-      commitInterval: 20,
-      heartbeatInterval: 50,
-      ...more
-    })
-  }
-  const watch = async (name: string): Promise<Watcher> => {
-    const watcher = await new Watcher(transport, name).start()
-    closers.push(() => watcher.close())
-    return watcher
-  }
+  const jobs = embeddedJobs({ 'a-in': 2, 'a-out': 2, 'b-in': 2, 'b-out': 2 })
+  const job = (name = 'a', more: Partial<MillraceOptions> = {}): Runtime =>
+    jobs.runtime(name, { id: name, topology: counting(name), ...more })
+  const watch = (name: string): Promise<Watcher> => jobs.watch(name)
   const steady = (actor: () => AnyActorRef | undefined) =>
     until(() => (actor()?.getSnapshot() as RuntimeSnapshot | undefined)?.hasTag('healthy'))
 
@@ -124,7 +93,7 @@ describe('a runtime in a host', function () {
     const out = await watch('a-out')
     root.send({ type: 'PAUSE' })
     await until(() => Object.values(child().context.tasks).every((t) => t.state === 'suspended'))
-    await publish(transport, 'a-in', [['k', 'v']])
+    await publish(jobs.transport, 'a-in', [['k', 'v']])
     expect(out.seen).to.deep.equal([])
     root.send({ type: 'RESUME' })
     await until(() => out.latest().k === 1)
@@ -155,10 +124,10 @@ describe('a runtime in a host', function () {
     hosts.push(root)
     await until(() => root.getSnapshot().matches('degraded'))
     expect(root.getSnapshot().context.error).to.include({ code: 'ERR_MISSING_TOPIC' })
-    await createTopics(transport, { 'late-in': 1, 'late-out': 1 })
+    await createTopics(jobs.transport, { 'late-in': 1, 'late-out': 1 })
     root.send({ type: 'AGAIN' })
     await steady(() => root.getSnapshot().children.job)
-    await publish(transport, 'late-in', [['k', 'v']])
+    await publish(jobs.transport, 'late-in', [['k', 'v']])
     const out = await watch('late-out')
     await until(() => out.latest().k === 1)
   })
@@ -173,8 +142,8 @@ describe('a runtime in a host', function () {
     const root = createActor(host).start()
     hosts.push(root)
     const outs = [await watch('a-out'), await watch('b-out')]
-    await publish(transport, 'a-in', [['k', 'v']])
-    await publish(transport, 'b-in', [
+    await publish(jobs.transport, 'a-in', [['k', 'v']])
+    await publish(jobs.transport, 'b-in', [
       ['k', 'v'],
       ['k', 'v']
     ])
@@ -196,7 +165,7 @@ describe('a runtime in a host', function () {
       })
     await later(() => root.getSnapshot().hasTag('healthy'))
     const out = await watch('a-out')
-    await publish(transport, 'a-in', [['k', 'v']])
+    await publish(jobs.transport, 'a-in', [['k', 'v']])
     await later(() => Object.values(root.getSnapshot().context.tasks).every((t) => t.state === 'running'))
     expect(out.seen).to.deep.equal([])
     clock.increment(3_600_000)
@@ -210,7 +179,7 @@ describe('a runtime in a host', function () {
     const app = await runtime.run({ signals: false })
     const figures: RuntimeEvent[] = []
     app.on('runtime.progress', (event) => figures.push(event))
-    await publish(transport, 'a-in', [
+    await publish(jobs.transport, 'a-in', [
       ['k', 'v'],
       ['l', 'v']
     ])

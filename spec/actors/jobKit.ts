@@ -2,6 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createRuntime, type MillraceOptions, type Runtime } from '../../actors/index.ts'
+import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import { partitionFor } from '../../lib/kafka/partitioner.ts'
 import type { Reader, Transport } from '../../lib/kafka/port.ts'
 import { NO_HEADERS, tpKey } from '../../lib/record.ts'
@@ -112,4 +114,53 @@ export class Watcher {
 export async function stateDirectory(): Promise<{ path: string; remove(): Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), 'millrace-spec-'))
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
+}
+
+/** A log in process, and jobs on it. */
+export class EmbeddedJobs {
+  /** The spec's own. */
+  transport!: Transport
+  /** Called after the spec, the last one first. */
+  readonly closers: (() => Promise<unknown>)[] = []
+  #broker!: EmbeddedBroker
+
+  async open(topics: Record<string, number>): Promise<void> {
+    this.#broker = embeddedBroker({})
+    this.transport = embeddedTransport({ broker: this.#broker, client: 'spec' })
+    await createTopics(this.transport, topics)
+  }
+
+  /** A job that is quick to commit, by a transport of its own. */
+  runtime(client: string, options: Pick<MillraceOptions, 'topology'> & Partial<MillraceOptions>): Runtime {
+    const transport = embeddedTransport({ broker: this.#broker, client })
+    this.closers.push(() => transport.close())
+    return createRuntime({
+      id: 'job',
+      transport,
+      store: 'memory',
+      commitInterval: 20,
+      heartbeatInterval: 50,
+      ...options
+    })
+  }
+
+  async watch(topic: string): Promise<Watcher> {
+    const watcher = await new Watcher(this.transport, topic).start()
+    this.closers.push(() => watcher.close())
+    return watcher
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.closers.splice(0).reverse()) await close()
+    await this.transport.close()
+    await this.#broker.close()
+  }
+}
+
+/** In a `describe`: each of its specs has a log of its own, with these topics and their partitions. */
+export function embeddedJobs(topics: Record<string, number>): EmbeddedJobs {
+  const jobs = new EmbeddedJobs()
+  beforeEach(() => jobs.open(topics))
+  afterEach(() => jobs.close())
+  return jobs
 }

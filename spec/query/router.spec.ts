@@ -1,20 +1,10 @@
 /** Questions about keys, from a runtime to its behaviours, on the embedded log. */
 import { expect } from 'chai'
-import {
-  createRuntime,
-  json,
-  type MillraceOptions,
-  NotOwnerError,
-  type Runtime,
-  string,
-  topic
-} from '../../actors/index.ts'
+import { json, type MillraceOptions, NotOwnerError, type Runtime, string, topic } from '../../actors/index.ts'
 import { keyedBehaviour } from '../../lib/behaviour/keyed.ts'
-import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import { MillraceError } from '../../lib/errors.ts'
-import type { Transport } from '../../lib/kafka/port.ts'
 import { until } from '../../lib/testing/until.ts'
-import { createTopics, publish, Watcher } from '../actors/jobKit.ts'
+import { embeddedJobs, publish } from '../actors/jobKit.ts'
 
 const words = topic('words', { value: string() })
 const totals = topic('totals', json<number>())
@@ -42,45 +32,18 @@ const KEYS = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay', 'gil', 'hal']
 
 describe('questions to a runtime', function () {
   this.timeout(30_000)
-  let broker: EmbeddedBroker
-  let transport: Transport
-  const closers: (() => Promise<unknown>)[] = []
-
-  beforeEach(async () => {
-    broker = embeddedBroker({})
-    transport = embeddedTransport({ broker, client: 'spec' })
-    await createTopics(transport, { words: 4, totals: 1 })
-  })
-
-  afterEach(async () => {
-    for (const close of closers.splice(0).reverse()) await close()
-    await transport.close()
-    await broker.close()
-  })
-
-  const job = (client: string, more: Partial<MillraceOptions> = {}): Runtime => {
-    const own = embeddedTransport({ broker, client })
-    closers.push(() => own.close())
-    return createRuntime({
-      id: 'job',
-      topology: counter,
-      transport: own,
-      store: 'memory',
-      guarantee: 'exactly-once',
-      commitInterval: 20,
-      heartbeatInterval: 50,
-      ...more
-    })
-  }
+  const jobs = embeddedJobs({ words: 4, totals: 1 })
+  const job = (client: string, more: Partial<MillraceOptions> = {}): Runtime =>
+    jobs.runtime(client, { topology: counter, guarantee: 'exactly-once', ...more })
   const start = async (runtime: Runtime) => {
     const app = await runtime.run({ signals: false })
-    closers.push(() => app.drain())
+    jobs.closers.push(() => app.drain())
     return app
   }
 
   it('wait for the task that has the key, also when it is asked before the runtime was started', async () => {
     const runtime = job('a')
-    await publish(transport, 'words', [
+    await publish(jobs.transport, 'words', [
       ['ada', 'x'],
       ['bob', 'y'],
       ['ada', 'z']
@@ -96,8 +59,7 @@ describe('questions to a runtime', function () {
     const runtime = job('a')
     await start(runtime)
     expect(await runtime.ask(counter, 'ada', 'add', 5)).to.equal(5)
-    const watcher = await new Watcher(transport, 'totals').start()
-    closers.push(() => watcher.close())
+    const watcher = await jobs.watch('totals')
     await watcher.toEnd()
     expect(watcher.latest()).to.deep.equal({ ada: 5 })
     expect(await Promise.all(KEYS.map((key) => runtime.ask(counter, key, 'add', 1)))).to.deep.equal([
