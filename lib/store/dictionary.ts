@@ -29,6 +29,7 @@ export class Dictionary {
   readonly #positions: Map<string, Position>
   readonly #times: Map<string, number>
   readonly #changedTimes = new Set<string>()
+  readonly #added = new Set<string>()
 
   private constructor(entries: Map<string, Buffer>) {
     this.#ids = new Map()
@@ -75,6 +76,11 @@ export class Dictionary {
 
   id(store: string): number {
     return this.#ids.get(store)!.id
+  }
+
+  /** The store got its number when the dictionary was loaded: nothing was ever written under it. */
+  added(store: string): boolean {
+    return this.#added.has(store)
   }
 
   position(store: string): Position | undefined {
@@ -149,6 +155,7 @@ export class Dictionary {
     if (last >= LAST_STORE) throw new RangeError(`A task has room for ${LAST_STORE} stores`)
     const entry = { id: last + 1, kind: spec.kind }
     this.#ids.set(spec.name, entry)
+    this.#added.add(spec.name)
     batch.put(keyOf(`n${spec.name}`), Buffer.from(JSON.stringify(entry)))
   }
 }

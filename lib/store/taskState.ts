@@ -77,7 +77,13 @@ export class TaskState {
     this.#cache = cache
     this.#clock = clock
     this.stores = specs.map((spec) => {
-      const options = { spec, id: dictionary.id(spec.name), database, budget: cache }
+      const options = {
+        spec,
+        id: dictionary.id(spec.name),
+        database,
+        budget: cache,
+        empty: dictionary.added(spec.name)
+      }
       return spec.kind === 'window' ? new WindowRowStore(options) : new CachedRowStore(options)
     })
     this.#byName = new Map(this.stores.map((store) => [store.spec.name, store]))
@@ -185,7 +191,7 @@ export class TaskState {
       }
       if (store === undefined) this.#dictionary.forgetTimes(batch)
     })
-    for (const target of targets) target.clear()
+    for (const target of targets) target.wiped()
   }
 
   /** Waits for running calls. What is not committed is forgotten: it comes again from the log. */

@@ -13,6 +13,7 @@ import type {
   WriteBatch
 } from '../port.ts'
 import { type Evictor, enrol, resign, shrink } from './budget.ts'
+import { IdFilter } from './idFilter.ts'
 import { CachedRow } from './row.ts'
 import { mergeScan, overlayOf, type Scanned, type ScanRange } from './scan.ts'
 
@@ -31,6 +32,8 @@ export interface RowStoreOptions<V> {
   readonly id: number
   readonly database: Database
   readonly budget: CacheBudget
+  /** The database holds no row of this store yet. Default false: not known. */
+  readonly empty?: boolean
 }
 
 /**
@@ -55,13 +58,15 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   #bytes = 0
   #hand: IterableIterator<CachedRow<V>> // of the eviction clock
   #typical = 64 // bytes of a serialised value, a moving average
+  #ids: IdFilter | undefined // of all that is, or may be, in the database; undefined = not known, always read
 
-  constructor({ spec, id, database, budget }: RowStoreOptions<V>) {
+  constructor({ spec, id, database, budget, empty = false }: RowStoreOptions<V>) {
     this.spec = spec
     this.id = id
     this.database = database
     this.#budget = budget
     this.#hand = this.rows.values()
+    if (empty) this.#ids = new IdFilter(budget)
     enrol(budget, this)
   }
 
@@ -117,7 +122,8 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
       const row = this.rows.get(id)
       if (row === undefined) {
         misses ??= this.#makeRoom()
-        misses.push(this.#expect(id)) // its place in the Map also tells doubles within `ids`
+        const expected = this.#expect(id) // its place in the Map also tells doubles within `ids`
+        if (expected.loading !== undefined) misses.push(expected)
         continue
       }
       row.used = true
@@ -125,7 +131,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
       pending ??= new Set()
       pending.add(row.loading)
     }
-    const own = misses && this.#load(misses)
+    const own = misses && misses.length > 0 ? this.#load(misses) : undefined
     if (pending === undefined) return own
     if (own !== undefined) pending.add(own)
     return Promise.all(pending).then(() => {})
@@ -163,8 +169,10 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     // A write that failed leaves its rows here: they stay held, its task is about to close.
     this.#writing = this.#writing.length > 0 ? this.#writing.concat(rows) : rows
     for (const row of rows) {
-      if (row.flushed) batch.put(row.key!, row.flushed)
-      else batch.delete(row.key!)
+      if (row.flushed) {
+        this.#remember(row.id)
+        batch.put(row.key!, row.flushed)
+      } else batch.delete(row.key!)
       row.flushed = undefined
       row.writing = true
     }
@@ -187,7 +195,10 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     local[1] = this.id & 0xff
     local.set(key, 2)
     if (value === null) batch.delete(local)
-    else batch.put(local, rowBytes(timestamp, value))
+    else {
+      this.#remember(latin1(key))
+      batch.put(local, rowBytes(timestamp, value))
+    }
   }
 
   /** Rows by the order of their ids, cache over database, as they are at this call. */
@@ -233,9 +244,18 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     this.#bytes = 0
   }
 
+  /** `clear` after the database was wiped: from here on it is known what is in it. */
+  wiped(): void {
+    this.clear()
+    this.#ids?.clear()
+    this.#ids = new IdFilter(this.#budget)
+  }
+
   /** `clear`, and the budget forgets this cache. */
   release(): void {
     this.clear()
+    this.#ids?.clear()
+    this.#ids = undefined
     resign(this.#budget, this)
   }
 
@@ -249,18 +269,25 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   #read(id: string): MaybePromise<CachedRow<V>> {
     this.#makeRoom()
     const row = this.#expect(id)
-    const answer = this.#load([row])
+    const answer = row.loading && this.#load([row])
     return answer === undefined ? row : answer.then(() => row)
   }
 
-  /** Takes the row's place in the cache before the database has answered. */
+  /** Takes the row's place in the cache before the database has answered, if it must be asked. */
   #expect(id: string): CachedRow<V> {
     const size = ROW_OVERHEAD + id.length + HEAP_PER_BYTE * this.#typical
     const row = new CachedRow<V>(id, null, -1, size)
-    row.loading = UNASKED
+    if (this.#ids === undefined || this.#ids.mayHold(id)) row.loading = UNASKED
     this.rows.set(id, row)
     this.#grow(size)
     return row
+  }
+
+  /** Before the row is written: a filter that knows too much only costs a read. */
+  #remember(id: string): void {
+    if (this.#ids === undefined || this.#ids.add(id)) return
+    this.#ids.clear()
+    this.#ids = undefined
   }
 
   /** One multi-get for expected rows. */
