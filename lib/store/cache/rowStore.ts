@@ -1,5 +1,4 @@
 /** The write-back cache over a task's database: values as objects, serialised once at flush, however often they changed. */
-import { DecodeError, EncodeError } from '../../errors.ts'
 import type { Headers } from '../../record.ts'
 import { latin1, localKey, ROW_VALUE_AT, readInt64, rowBytes, storeEnd } from '../bytes.ts'
 import type {
@@ -13,6 +12,7 @@ import type {
   WriteBatch
 } from '../port.ts'
 import { type Evictor, enrol, resign, shrink } from './budget.ts'
+import { decodeFault, encodeFault } from './faults.ts'
 import { IdFilter } from './idFilter.ts'
 import { CachedRow } from './row.ts'
 import { mergeScan, overlayOf, type Scanned, type ScanRange } from './scan.ts'
@@ -365,7 +365,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
       try {
         encoded[i] = serde.encode(row.value)
       } catch (cause) {
-        throw this.#encodeError(row, cause)
+        throw encodeFault(this.spec, row.id, cause)
       }
     }
     return encoded
@@ -475,31 +475,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     try {
       return this.spec.value.decode(bytes, ROW_VALUE_AT, bytes.length)
     } catch (cause) {
-      throw new DecodeError(
-        `Store "${this.spec.name}" holds a value for key ${this.describe(id)} that does not decode as ${this.spec.value.name}. ` +
-          `Was the store's serde changed? Give the job a new application id, or reset it, so that the state is built anew.`,
-        { cause, details: { store: this.spec.name, key: this.describe(id), serde: this.spec.value.name } }
-      )
-    }
-  }
-
-  #encodeError(row: CachedRow<V>, cause: unknown): EncodeError {
-    const key = this.describe(row.id)
-    const why = cause instanceof Error ? cause.message : String(cause)
-    return new EncodeError(
-      `Store "${this.spec.name}" cannot keep the value of key ${key}: ${this.spec.value.name} does not encode it (${why}). ` +
-        `Put only what the store's serde can write, or give the store another serde. Nothing was written.`,
-      { cause, details: { store: this.spec.name, key, serde: this.spec.value.name } }
-    )
-  }
-
-  /** The key as text for messages. */
-  protected describe(id: string): string {
-    try {
-      const bytes = Buffer.from(id, 'latin1')
-      return JSON.stringify(this.spec.key.decode(bytes, 0, bytes.length)) ?? 'undefined'
-    } catch {
-      return `0x${Buffer.from(id, 'latin1').toString('hex')}`
+      throw decodeFault(this.spec, id, cause)
     }
   }
 }
