@@ -5,12 +5,14 @@ export type { Behaviour } from '../lib/behaviour/keyed.ts'
 export {
   type MachineOutputs,
   type MachineParts,
+  type MachineQuestions,
   type MachineRecord,
   machineBehaviour
 } from '../lib/behaviour/machine.ts'
 export type { MachineView } from '../lib/behaviour/machineLogic.ts'
 export type { MigratedState } from '../lib/behaviour/machineRow.ts'
 export type { EmitOptions, TimerOptions } from '../lib/behaviour/port.ts'
+export type { Questionable, Questions } from '../lib/behaviour/questions.ts'
 export {
   type Cogrouped,
   type CogroupedByOptions,
@@ -99,7 +101,7 @@ export type { Transport } from '../lib/kafka/port.ts'
 export type { TopologyPart } from '../lib/options/combine.ts'
 export type { Inspect, MillraceOptions } from '../lib/options/options.ts'
 export type { Until } from '../lib/options/until.ts'
-export type { Addressed, RequestOptions } from '../lib/query/router.ts'
+export type { RequestOptions } from '../lib/query/router.ts'
 export type { Headers, Serde, Tp } from '../lib/record.ts'
 export { StreamRecord } from '../lib/record.ts'
 export {

@@ -1,6 +1,7 @@
 /** `createRuntime`: options in, a logic to embed or a process to run out. Owns no records and decides nothing: see coordinator and task. */
+import type { Answered, AskedKey, Asking, Given, Questionable } from '../lib/behaviour/questions.ts'
 import { type MillraceOptions, parseOptions, type Settings } from '../lib/options/options.ts'
-import { type Addressed, type RequestOptions, Router } from '../lib/query/router.ts'
+import { type RequestOptions, Router } from '../lib/query/router.ts'
 import { describeRules } from '../lib/supervise/rules.ts'
 import { createTask } from '../lib/task/task.ts'
 import { type RuntimeLogic, runtimeLogic } from './logic.ts'
@@ -20,16 +21,27 @@ export interface Runtime {
    */
   run(options?: RunOptions): Promise<RunningRuntime>
   /**
-   * Asks a behaviour about a key of this process; what it sees may not be committed yet. Waits for a task that is starting.
+   * Asks a behaviour about a key of this process; what it sees may not be committed yet. Waits for a task that is starting. Names, inputs and
+   * answers have the types of the behaviour's handlers.
    * @throws NotOwnerError when another process has the key; MillraceError ERR_TIMEOUT; what the behaviour's query throws
    * @example const total = await runtime.query(cart, 'user-42', 'total', undefined, { timeout: '2s' })
    */
-  query(behaviour: Addressed, key: unknown, name: string, input?: unknown, options?: RequestOptions): Promise<unknown>
+  query<B extends Questionable, N extends Asking<B, 'query'>>(
+    behaviour: B,
+    key: AskedKey<B>,
+    name: N,
+    ...given: Given<B, 'query', N, [options?: RequestOptions]>
+  ): Promise<Answered<B, 'query', N>>
   /**
    * As `query`, for a question that changes the key's state: the reply comes after the commit that holds the change.
    * @throws as `query`; UnknownOutcomeError when it was under way and its commit is not known to be through
    */
-  ask(behaviour: Addressed, key: unknown, name: string, input?: unknown, options?: RequestOptions): Promise<unknown>
+  ask<B extends Questionable, N extends Asking<B, 'ask'>>(
+    behaviour: B,
+    key: AskedKey<B>,
+    name: N,
+    ...given: Given<B, 'ask', N, [options?: RequestOptions]>
+  ): Promise<Answered<B, 'ask', N>>
   /** The topology and the rules, for people. */
   describe(): string
 }
@@ -51,14 +63,16 @@ export function createRuntime(options: MillraceOptions): Runtime {
   const settings = parseOptions(options)
   const router = new Router(settings.id, settings.clock)
   const logic = runtimeLogic(settings, createTask, router)
+  const asked =
+    (kind: 'query' | 'ask') =>
+    (behaviour: Questionable, key: unknown, name: string, input?: unknown, options: RequestOptions = {}) =>
+      router.request(behaviour, { kind, name, key, input }, options)
   return {
     id: settings.id,
     logic,
     run: (run = {}) => running(settings, logic, run),
-    query: (behaviour, key, name, input, options = {}) =>
-      router.request(behaviour, { kind: 'query', name, key, input }, options),
-    ask: (behaviour, key, name, input, options = {}) =>
-      router.request(behaviour, { kind: 'ask', name, key, input }, options),
+    query: asked('query') as Runtime['query'],
+    ask: asked('ask') as Runtime['ask'],
     describe: () => `${settings.topology.build(settings.id).describe()}\n${supervision(settings)}`
   }
 }

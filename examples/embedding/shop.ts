@@ -68,7 +68,7 @@ export async function openShop({ brokers, port }: Wanted): Promise<Shop> {
     },
     async totals(customer) {
       try {
-        return (await runtime.query(customers, customer, 'totals', undefined, { timeout: '5s' })) as Totals | undefined
+        return await runtime.query(customers, customer, 'totals', undefined, { timeout: '5s' })
       } catch (error) {
         if (!(error instanceof NotOwnerError) || error.owner === undefined) throw error
         const answer = await fetch(`${error.owner}/customers/${encodeURIComponent(customer)}`)

@@ -8,7 +8,8 @@ import type { Duration } from '../time.ts'
 import type { AskContext, BehaviourContext } from './context.ts'
 import { DefinedLogic, type Handlers } from './defineLogic.ts'
 import { type Behaviour, keyedBehaviour } from './keyed.ts'
-import type { Next } from './port.ts'
+import type { KeyedLogic, Next } from './port.ts'
+import type { AnyHandlers, InputOf } from './questions.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: keys and values of any topic
 type AnyTopic = Topic<any, any>
@@ -22,6 +23,16 @@ type ValuesTo<O extends Readonly<Record<string, AnyTarget>>> = {
   [N in keyof O]: O[N] extends Target<never, infer V> ? V : never
 }
 
+/** Each handler with its own types, and the state and context in it. */
+type Queries<Q, S, K> = {
+  readonly [N in keyof Q]: Q[N] & ((state: S, input: never, about: { readonly key: K }) => unknown)
+}
+type Asks<A, S, K, O, T extends string> = {
+  readonly [N in keyof A]: A[N] & ((state: S, input: never, context: AskContext<K, O, NoInfer<T>>) => Next<S>)
+}
+/** The handlers' replies have no type: they come by the context. */
+type Replying<A> = { readonly [N in keyof A]: (state: never, input: InputOf<A[N]>) => unknown }
+
 /** Why a key's state is gone: a handler said so, or nothing touched it for the time to live. */
 export type Ending = 'deleted' | 'expired'
 
@@ -29,7 +40,9 @@ export interface BehaviourParts<
   I extends Readonly<Record<string, AnyTopic>>,
   O extends Readonly<Record<string, AnyTarget>>,
   S,
-  T extends string
+  T extends string,
+  Q extends AnyHandlers = AnyHandlers,
+  A extends AnyHandlers = AnyHandlers
 > {
   /** Topics by the names of their handlers. They share keys and partition counts. */
   readonly input: I
@@ -56,11 +69,9 @@ export interface BehaviourParts<
     readonly [N in T]: (state: S, context: BehaviourContext<KeyOf<I>, ValuesTo<O>, NoInfer<T>>) => Next<S>
   }
   /** Read-only questions by name, answered between batches; they see what is not committed yet. */
-  readonly query?: Readonly<Record<string, (state: S, input: never, about: { readonly key: KeyOf<I> }) => unknown>>
+  readonly query?: Queries<Q, S, KeyOf<I>>
   /** Questions that change state, worked like a record of now; `reply` is heard after the commit that holds the change. */
-  readonly ask?: Readonly<
-    Record<string, (state: S, input: never, context: AskContext<KeyOf<I>, ValuesTo<O>, NoInfer<T>>) => Next<S>>
-  >
+  readonly ask?: Asks<A, S, KeyOf<I>, ValuesTo<O>, T>
   /** A key has its first state. */
   readonly created?: (state: S, context: BehaviourContext<KeyOf<I>, ValuesTo<O>, NoInfer<T>>) => void
   /** A key's state is gone; the state it had. Timers cannot be set any more. */
@@ -108,8 +119,13 @@ export function defineBehaviour<
   const I extends Readonly<Record<string, AnyTopic>>,
   S,
   const O extends Readonly<Record<string, AnyTarget>> = Record<never, never>,
-  T extends string = never
->(name: string, parts: BehaviourParts<I, O, S, T>): Behaviour {
+  T extends string = never,
+  Q extends AnyHandlers = Record<never, never>,
+  A extends AnyHandlers = Record<never, never>
+>(
+  name: string,
+  parts: BehaviourParts<I, O, S, T, Q, A>
+): Behaviour<KeyOf<I>, { readonly query: Q; readonly ask: Replying<A> }> {
   refuseUnknown(parts, KNOWN, '')
   const inputs = Object.keys(parts.input)
   checkHandlers(name, 'receive', inputs, parts.receive)
@@ -121,13 +137,13 @@ export function defineBehaviour<
     ttlMs: parts.ttl === undefined ? undefined : positiveDuration(parts.ttl, 'ttl')
   } as unknown as Handlers
   for (const kind of ['timer', 'query', 'ask'] as const) checkFunctions(name, kind, handlers[kind])
-  return keyedBehaviour(name, {
+  return keyedBehaviour<KeyOf<I>, S, { readonly query: Q; readonly ask: Replying<A> }>(name, {
     inputs: parts.input,
     outputs: parts.output ?? {},
-    key: (parts.key ?? Object.values<AnyTopic>(parts.input)[0]?.key) as Serde<unknown>,
+    key: (parts.key ?? Object.values<AnyTopic>(parts.input)[0]?.key) as Serde<KeyOf<I>>,
     state: parts.state,
     version: checkVersion(name, parts.version, parts.migrate),
-    logic: () => new DefinedLogic(handlers),
+    logic: () => new DefinedLogic(handlers) as KeyedLogic<KeyOf<I>, S>,
     supervise: parts.supervise
   })
 }

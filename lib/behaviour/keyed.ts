@@ -9,13 +9,15 @@ import { Topology } from '../topology/graph.ts'
 import { KeyedOperator, stateName, timersName } from './keyedOperator.ts'
 import { keyedSerde, type StateVersion } from './keyedRow.ts'
 import type { KeyedLogic } from './port.ts'
+import type { Questionable, Questions } from './questions.ts'
 import { markIds, markSerde } from './timers.ts'
 
 /** A behaviour as a frozen value: give it to `createRuntime` or `drive` as the topology. */
-export interface Behaviour extends Buildable {
+// biome-ignore lint/suspicious/noExplicitAny: what may be asked is not known where it is not said
+export interface Behaviour<K = unknown, Q extends Questions = any> extends Buildable, Questionable<K, Q> {
   readonly name: string
   /** Serde of its keys: routes questions to the task that has the key. */
-  readonly key: Serde<unknown>
+  readonly key: Serde<K>
   /** @internal Into a topology with others. */
   addTo(topology: Topology): void
 }
@@ -35,7 +37,11 @@ export interface KeyedParts<K, S> {
 }
 
 /** @throws TopologyError ERR_TOPOLOGY_EMPTY without inputs */
-export function keyedBehaviour<K, S>(name: string, parts: KeyedParts<K, S>): Behaviour {
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export function keyedBehaviour<K, S, Q extends Questions = any>(
+  name: string,
+  parts: KeyedParts<K, S>
+): Behaviour<K, Q> {
   if (Object.keys(parts.inputs).length === 0) {
     throw new TopologyError(`Behaviour "${name}" has no inputs: name a topic in "input".`, {
       code: 'ERR_TOPOLOGY_EMPTY'
@@ -53,7 +59,7 @@ export function keyedBehaviour<K, S>(name: string, parts: KeyedParts<K, S>): Beh
   const addTo = (topology: Topology): void => addKeyed(topology, name, parts)
   return Object.freeze({
     name,
-    key: parts.key as Serde<unknown>,
+    key: parts.key,
     addTo,
     build(applicationId: string) {
       const topology = new Topology()

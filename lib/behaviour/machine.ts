@@ -7,9 +7,11 @@ import type { Serde } from '../record.ts'
 import type { Rule } from '../supervise/rules.ts'
 import { type Behaviour, keyedBehaviour } from './keyed.ts'
 import { checkMachine } from './machineCheck.ts'
-import { type MachineDefinition, MachineLogic } from './machineLogic.ts'
-import { type Migrations, machineSerde } from './machineRow.ts'
+import { type MachineDefinition, MachineLogic, type MachineView } from './machineLogic.ts'
+import { type MachineRow, type Migrations, machineSerde } from './machineRow.ts'
 import { MachineStates } from './machineStates.ts'
+import type { KeyedLogic } from './port.ts'
+import type { AnyHandlers, InputOf, Questions } from './questions.ts'
 
 /** What `startWith` and `event` are told about the record in hand. */
 export interface MachineRecord<K> {
@@ -39,7 +41,17 @@ export type MachineEvents<I extends MachineInputs, E extends { type: string }> =
   readonly [N in keyof I]?: E['type'] | ((value: ValueOf<I[N]>, record: MachineRecord<KeyOf<I>>) => E | undefined)
 }
 
-export interface MachineParts<M extends AnyStateMachine, I extends MachineInputs> {
+/** Own questions, and `snapshot`; undefined for a key without a machine. `send` gives it an event, and says what it then is. */
+export interface MachineQuestions<M extends AnyStateMachine, Q extends AnyHandlers> extends Questions {
+  readonly query: {
+    readonly [N in keyof Q | 'snapshot']: N extends keyof Q
+      ? (state: never, input: InputOf<Q[N]>) => ReturnType<Q[N]> | undefined
+      : () => MachineView | undefined
+  }
+  readonly ask: { readonly send: (state: never, event: EventFrom<M>) => MachineView | undefined }
+}
+
+export interface MachineParts<M extends AnyStateMachine, I extends MachineInputs, Q extends AnyHandlers = AnyHandlers> {
   /** Name of the behaviour, its node and stores. Default: the machine's id. */
   readonly name?: string
   /** Topics whose records are events for the key's machine. They share keys and partition counts. */
@@ -63,7 +75,9 @@ export interface MachineParts<M extends AnyStateMachine, I extends MachineInputs
   /** What follows when a record or a timer fails; without a rule that matches the runtime's decide. */
   readonly supervise?: readonly Rule[]
   /** Read-only questions by name; `snapshot` is there always. Keys without a machine are answered with undefined. */
-  readonly query?: Readonly<Record<string, (snapshot: SnapshotFrom<M>, input: never, key: KeyOf<I>) => unknown>>
+  readonly query?: {
+    readonly [N in keyof Q]: Q[N] & ((snapshot: SnapshotFrom<M>, input: never, key: KeyOf<I>) => unknown)
+  }
 }
 
 const KNOWN = [
@@ -82,10 +96,14 @@ const MOST_MICROSTEPS = 1_000
  *   output: { overdue: topic('overdue-orders', json()) }
  * })
  */
-export function machineBehaviour<M extends AnyStateMachine, const I extends MachineInputs>(
+export function machineBehaviour<
+  M extends AnyStateMachine,
+  const I extends MachineInputs,
+  Q extends AnyHandlers = Record<never, never>
+>(
   machine: M,
-  parts: MachineParts<M, NoInfer<I>> & { readonly input: I }
-): Behaviour {
+  parts: MachineParts<M, NoInfer<I>, Q> & { readonly input: I }
+): Behaviour<KeyOf<I>, MachineQuestions<M, Q>> {
   refuseUnknown(parts, KNOWN, '')
   const own = bounded(machine)
   checkMachine(own)
@@ -112,12 +130,12 @@ export function machineBehaviour<M extends AnyStateMachine, const I extends Mach
     string,
     Target<unknown, unknown>
   >
-  return keyedBehaviour(parts.name ?? machine.id, {
+  return keyedBehaviour<KeyOf<I>, MachineRow, MachineQuestions<M, Q>>(parts.name ?? machine.id, {
     inputs: parts.input,
     outputs: named,
-    key: (parts.key ?? Object.values<AnyTopic>(parts.input)[0]?.key) as Serde<unknown>,
+    key: (parts.key ?? Object.values<AnyTopic>(parts.input)[0]?.key) as Serde<KeyOf<I>>,
     state: machineSerde(states, parts.migrate ?? {}),
-    logic: () => new MachineLogic(definition),
+    logic: () => new MachineLogic(definition) as KeyedLogic<KeyOf<I>, MachineRow>,
     supervise: parts.supervise
   })
 }

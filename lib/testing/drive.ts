@@ -1,11 +1,12 @@
 /** Runs a topology without a broker: records go in by call, results are read back, time moves when it is told to. */
 
+import type { Answered, AskedKey, Asking, Given, Questionable } from '../behaviour/questions.ts'
 import type { Topic } from '../dsl/topic.ts'
 import { TopologyError } from '../errors.ts'
 import { partitionFor } from '../kafka/partitioner.ts'
 import { combine, type TopologyPart } from '../options/combine.ts'
 import { SILENT } from '../options/options.ts'
-import { type Headers, NO_HEADERS, type Serde, type StreamRecord } from '../record.ts'
+import { type Headers, NO_HEADERS, type StreamRecord } from '../record.ts'
 import { bytes } from '../serde/index.ts'
 import { cacheBudget } from '../store/cache/budget.ts'
 import { type GlobalState, openGlobalState } from '../store/globalState.ts'
@@ -49,9 +50,6 @@ export interface Sent {
 }
 
 type TopicLike<K, V> = Pick<Topic<K, V>, 'name' | 'key' | 'value'>
-
-/** A behaviour, to be asked. */
-type Questioned = { readonly name: string; readonly key: Serde<unknown> }
 
 let runs = 0 // keeps the in-memory databases of one process apart
 
@@ -189,16 +187,26 @@ export class Driver {
   }
 
   /** What the behaviour answers to a query, from the state as it is. Throws what the handler throws. */
-  query(behaviour: Questioned, key: unknown, name: string, input?: unknown): Promise<unknown> {
-    return this.#request(behaviour, { kind: 'query', name, key, input })
+  query<B extends Questionable, N extends Asking<B, 'query'>>(
+    behaviour: B,
+    key: AskedKey<B>,
+    name: N,
+    ...[input]: Given<B, 'query', N, []>
+  ): Promise<Answered<B, 'query', N>> {
+    return this.#request(behaviour, { kind: 'query', name, key, input }) as Promise<Answered<B, 'query', N>>
   }
 
   /** Worked with all it causes, then answered. Throws what the handler throws. */
-  ask(behaviour: Questioned, key: unknown, name: string, input?: unknown): Promise<unknown> {
-    return this.#request(behaviour, { kind: 'ask', name, key, input })
+  ask<B extends Questionable, N extends Asking<B, 'ask'>>(
+    behaviour: B,
+    key: AskedKey<B>,
+    name: N,
+    ...[input]: Given<B, 'ask', N, []>
+  ): Promise<Answered<B, 'ask', N>> {
+    return this.#request(behaviour, { kind: 'ask', name, key, input }) as Promise<Answered<B, 'ask', N>>
   }
 
-  async #request({ name, key }: Questioned, request: OperatorRequest): Promise<unknown> {
+  async #request({ name, key }: Questionable, request: OperatorRequest): Promise<unknown> {
     const tasks = this.tasks.filter((task) => task.has(name))
     if (tasks.length === 0) throw new TopologyError(`The topology has no behaviour "${name}".`)
     const bytes = key.encode(request.key)

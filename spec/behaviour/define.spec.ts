@@ -89,6 +89,7 @@ describe('A defined behaviour', () => {
     expect(await d.ask(cart, 'a', 'void', 'sorry')).to.equal(1)
     expect(await d.query(cart, 'a', 'total')).to.equal(0)
     expect(d.output(ends).map(({ value }) => value)).to.deep.equal(['a created', 'sorry', 'a deleted 1'])
+    // @ts-expect-error: no such query
     const unknown = await d.query(cart, 'a', 'totl').catch((e: Error) => e.message)
     expect(unknown).to.equal('Behaviour "cart" has no query "totl". Did you mean "total"?')
     await d.close()
@@ -189,6 +190,29 @@ describe('A defined behaviour', () => {
     expect(define({ migrate: { 1: () => 1 } })).to.throw('no "version"')
     expect(define({ version: 1, migrate: { 1: () => 1 } })).to.throw('earlier versions')
     expect(define({ ttl: '0s' })).to.throw('ttl')
+  })
+
+  it('is asked with the types of its handlers', async () => {
+    const d = await drive(cart)
+    const total: number = await d.query(cart, 'a', 'total')
+    const has: boolean = await d.query(cart, 'a', 'has', 'x')
+    expect([total, has]).to.deep.equal([0, false])
+    const wrong = (): unknown => [
+      // @ts-expect-error: keys are texts
+      d.query(cart, 1, 'total'),
+      // @ts-expect-error: it takes a line
+      d.query(cart, 'a', 'has'),
+      // @ts-expect-error: a line is a text
+      d.query(cart, 'a', 'has', 1),
+      // @ts-expect-error: it takes nothing
+      d.query(cart, 'a', 'total', 1),
+      // @ts-expect-error: that is an ask
+      d.query(cart, 'a', 'void', 'x'),
+      // @ts-expect-error: that is a query
+      d.ask(cart, 'a', 'total')
+    ]
+    expect(wrong).to.be.a('function')
+    await d.close()
   })
 
   it('is typed by its topics', () => {

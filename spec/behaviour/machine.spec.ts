@@ -51,6 +51,32 @@ const counters = machineBehaviour(counter, {
 })
 
 describe('machineBehaviour', () => {
+  it('is asked with the types of its machine and its queries', async () => {
+    const asked = machineBehaviour(counter, {
+      name: 'asked',
+      input: { opened },
+      event: { opened: 'open' },
+      startWith: ({ key }) => ({ key, limit: 9 }),
+      output: { idle },
+      query: { over: ({ context }, n: number) => context.n > n }
+    })
+    const d = await drive(asked)
+    const added = await d.ask(asked, 'a', 'send', { type: 'add', by: 5 })
+    const over: boolean | undefined = await d.query(asked, 'a', 'over', 4)
+    const snapshot = await d.query(asked, 'a', 'snapshot')
+    expect([added?.value, over, snapshot?.tags]).to.deep.equal(['counting', true, []])
+    const wrong = (): unknown => [
+      // @ts-expect-error: no such event
+      d.ask(asked, 'a', 'send', { type: 'ad', by: 5 }),
+      // @ts-expect-error: it takes a number
+      d.query(asked, 'a', 'over', 'x'),
+      // @ts-expect-error: no such query
+      d.query(asked, 'a', 'snap')
+    ]
+    expect(wrong).to.be.a('function')
+    await d.close()
+  })
+
   it('runs a machine per key: events in by input, emitted events and outputs out, with their times', async () => {
     const d = await drive(counters)
     await d.send(added, 'a', { by: 99 }, { timestamp: 0 }) // starts nothing

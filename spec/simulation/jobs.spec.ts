@@ -3,12 +3,16 @@
  * crash, drain, join, are cut off past their session and come back; answers are lost, tasks fenced, steps of tasks crash. Claims: exactly-once, each
  * output is there once, in order, and right; at-least-once, nothing is missing; no process fails, and no work is left undone.
  * Storms are drawn from seeds; calls are timed by the real clock, so a seed replays the storm and not each turn of the event loop.
- * One seed alone: SIMULATION_SEED=17 npx mocha spec/simulation/jobs.spec.ts (SIMULATION_LOG=1 tells its story)
+ * One seed alone: SIMULATION_SEED=17 npx mocha spec/simulation/jobs.spec.ts (SIMULATION_LOG=1 tells its story);
+ * fresh ones: SIMULATION_FROM=1000 SIMULATION_SEEDS=30
  */
 import { Cluster, type Outcome } from './cluster.ts'
 
 const ONE = process.env.SIMULATION_SEED
-const SEEDS = ONE ? [Number(ONE)] : Array.from({ length: Number(process.env.SIMULATION_SEEDS ?? 16) }, (_, i) => i + 1)
+const FIRST = Number(process.env.SIMULATION_FROM ?? 1)
+const SEEDS = ONE
+  ? [Number(ONE)]
+  : Array.from({ length: Number(process.env.SIMULATION_SEEDS ?? 16) }, (_, i) => FIRST + i)
 /** Storms that rage at the same time: they mostly wait. */
 const WIDTH = 5
 
