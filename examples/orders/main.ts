@@ -1,5 +1,5 @@
 /** The example's command line: a week of a shop through the job, told in a table, each output compared with a plain loop. */
-import { parseArgs } from 'node:util'
+import { commandLine, refuse, stopped } from '../commandLine.ts'
 import { expected } from './expected.ts'
 import { picture } from './picture.ts'
 import { week } from './week.ts'
@@ -13,43 +13,16 @@ npm run example -- orders --orders 500            how many orders come in within
 Orders, payments and shipments meet in a state machine (XState) per order. An order that is not paid within 24 hours lapses, after 12 hours
 the customer is reminded: durable timers in event time, so that nine days pass in seconds.`
 
-let options: { kafka?: boolean; crash?: boolean; brokers?: string; orders?: string; help?: boolean }
-try {
-  options = parseArgs({
-    options: {
-      kafka: { type: 'boolean' },
-      crash: { type: 'boolean' },
-      brokers: { type: 'string' },
-      orders: { type: 'string' },
-      help: { type: 'boolean', short: 'h' }
-    }
-  }).values
-} catch (error) {
-  fail((error as Error).message)
-}
-if (options.help) {
-  console.log(HELP)
-  process.exit(0)
-}
-const count = Number(options.orders ?? 2000)
-if (!Number.isInteger(count) || count < 1) fail(`--orders ${options.orders} is not a number of orders.`)
-const onRealKafka = options.kafka || options.brokers !== undefined
-if (options.crash && !onRealKafka) {
-  fail('--crash kills the job, and only a real Kafka outlives it: add --kafka or --brokers host:port.')
-}
-
-// Ctrl-C: what was started is ended and removed, then the process ends by itself. Asked twice, it ends at once.
-const stop = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => (stop.signal.aborted ? process.exit(130) : stop.abort()))
-}
+const asked = commandLine({ help: HELP, number: 'orders', crash: 'kills the job' })
+const { brokers, crash, signal } = asked
+const count = Number(asked.number ?? 2000)
+if (!Number.isInteger(count) || count < 1) refuse(`--orders ${asked.number} is not a number of orders.`, HELP)
 
 const began = performance.now()
 const happenings = week(count)
 const lines = await run().catch((error: unknown) => {
-  if (!stop.signal.aborted) throw error
-  console.error('\nstopped: everything that was started is ended, topics and state are removed')
-  process.exit(130)
+  if (!signal.aborted) throw error
+  return stopped()
 })
 const seconds = ((performance.now() - began) / 1000).toFixed(1)
 console.log(`\n${picture(happenings, lines)}\n`)
@@ -70,13 +43,9 @@ process.exitCode = wrong.length > 0 ? 1 : 0
 
 /** Only what is needed is loaded. */
 async function run(): Promise<string[]> {
-  if (!onRealKafka) return (await import('./onEmbedded.ts')).onEmbedded(happenings)
+  if (!asked.onKafka) return (await import('./onEmbedded.ts')).onEmbedded(happenings)
   const { onKafka } = await import('./onKafka.ts')
-  return onKafka(happenings, {
-    brokers: options.brokers?.split(','),
-    crash: options.crash ?? false,
-    signal: stop.signal
-  })
+  return onKafka(happenings, { brokers, crash, signal })
 }
 
 /** Lines of `a` that `b` does not have as often. */
@@ -88,9 +57,4 @@ function without(a: readonly string[], b: readonly string[]): string[] {
     left.set(one, n - 1)
     return n <= 0
   })
-}
-
-function fail(message: string): never {
-  console.error(`${message}\n\n${HELP}`)
-  process.exit(2)
 }
