@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { javaProgram } from '../../scripts/javaProgram.ts'
+import { pythonProgram } from '../../scripts/pythonProgram.ts'
 import type { Job, Side, SideName } from './types.ts'
 
 const at = (path: string): string => fileURLToPath(new URL(`../peers/${path}`, import.meta.url))
@@ -20,6 +21,8 @@ const passOnly =
   (why: string) =>
   (workload: string, guarantee: string): string | undefined =>
     workload === 'pass' && guarantee === 'at-least-once' ? undefined : why
+
+const QUIX = ['read', 'pass', 'json', 'count', 'window']
 
 function kafkaStreams(name: SideName, settings: 'default' | 'tuned'): Side {
   return {
@@ -54,7 +57,16 @@ export const SIDES: Readonly<Record<SideName, Side>> = {
   raw: { name: 'raw', refuses: passOnly('is a loop that passes records on'), command: node('raw.ts'), untracked: true },
   quix: {
     name: 'quix',
-    refuses: () => 'not built yet',
-    command: () => Promise.reject(new Error('not built yet'))
+    refuses: (workload) =>
+      QUIX.includes(workload) ? undefined : `its program here does ${QUIX.join(', ')} (defaults, one process)`,
+    async command(job) {
+      const python = await pythonProgram({
+        name: 'quix',
+        purpose: 'run Quix Streams beside Millrace (or leave it out: no --peer quix)',
+        requirements: at('quix/requirements.txt'),
+        log: (line) => console.error(line)
+      })
+      return { command: python, args: [at('quix/peer.py'), JSON.stringify(job)] }
+    }
   }
 }
