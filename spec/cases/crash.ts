@@ -12,7 +12,7 @@ import { until } from '../../lib/testing/until.ts'
 import { counting, type Kind, START } from './crashKinds.ts'
 import { Job, KEYS, type Life } from './crashKit.ts'
 
-const OPEN: TaskStep[] = [
+const OPEN: readonly TaskStep[] = [
   'open:locked',
   'open:database',
   'open:producer',
@@ -20,7 +20,7 @@ const OPEN: TaskStep[] = [
   'restore:end',
   'restore:done'
 ]
-const COMMIT: TaskStep[] = [
+export const COMMIT: readonly TaskStep[] = [
   'commit:flushed',
   'commit:produced',
   'commit:offsets',
@@ -38,7 +38,8 @@ class Crash extends Error {}
 export function crashCases(
   name: string,
   open: () => Promise<{ transport: Transport; close(): Promise<void> }>,
-  kind: Kind = counting
+  kind: Kind = counting,
+  steps: readonly TaskStep[] = [...OPEN, ...COMMIT]
 ): void {
   describe(`a task that crashes: ${name}`, function () {
     this.timeout(60_000)
@@ -57,7 +58,7 @@ export function crashCases(
 
     for (const guarantee of ['exactly-once', 'at-least-once'] as const) {
       describe(guarantee, () => {
-        for (const step of [...OPEN, ...COMMIT]) {
+        for (const step of steps) {
           for (const place of ['the same directory', 'an empty directory'] as const) {
             it(`goes on after a crash behind ${step}, on ${place}`, async () => {
               await begin(guarantee)
