@@ -16,6 +16,9 @@ const transport = embeddedTransport()
 await transport.admin.create(['flights', 'airports', 'late-by-state'].map(
   (topic) => ({ topic, partitions: 1, replication: 1, config: topic === 'airports' ? { 'cleanup.policy': 'compact' } : {} })
 ))`,
+  "id: 'seats'": `
+const transport = embeddedTransport()
+await transport.admin.create(['seat-holds', 'freed-seats'].map((topic) => ({ topic, partitions: 1, replication: 1, config: {} })))`,
   "id: 'shop'": `
 const transport = embeddedTransport()`,
   PriceServiceError: `
