@@ -22,6 +22,8 @@ export interface Running {
   /** Rejects when it ends before it was stopped. */
   readonly early: Promise<never>
   stop(): Promise<void>
+  /** SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>
 }
 
 export async function start(side: Side, job: Job): Promise<Running> {
@@ -31,6 +33,10 @@ export async function start(side: Side, job: Job): Promise<Running> {
   return {
     ...said,
     pid: child.pid!,
+    async kill() {
+      child.kill('SIGKILL')
+      await exit
+    },
     async stop() {
       try {
         child.stdin.end()

@@ -64,6 +64,10 @@ export interface Job {
   readonly tasks?: number
   /** Commit interval, ms. Default: the program's own. */
   readonly commitMs?: number
+  /** Copies of each task's state in other processes. Default 0. */
+  readonly standbys?: number
+  /** Session time-out, ms, with heartbeats every third of it. Default: the program's own. */
+  readonly sessionMs?: number
 }
 
 /** A program that does the workload's job, in a process of its own. */

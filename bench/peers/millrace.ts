@@ -6,6 +6,7 @@ import { workload } from '../workloads/index.ts'
 
 const work = job()
 const { group, brokers, guarantee, stateDir, streamed, partitions = PARTITIONS, tasks = partitions, commitMs } = work
+const { standbys = 0, sessionMs } = work
 
 // As the JVM's program does, it leaves (and so commits) once it has taken all: nobody is measured by the clock of commits.
 let records = 0
@@ -22,6 +23,8 @@ const builder = topology()
 const built = workload(work.workload).build(builder, work, source, taken) ?? builder
 const runtime = createRuntime({
   ...{ id: group, topology: built, kafka: { brokers: [...brokers] }, stateDir, guarantee },
+  standbys,
+  ...(sessionMs ? { sessionTimeout: sessionMs, heartbeatInterval: sessionMs / 3 } : {}),
   ...(commitMs ? { commitInterval: commitMs } : {})
 })
 const stop = stopped()

@@ -1,4 +1,5 @@
 /** All benches that measure a time, in the order they are run. */
+import { failover } from './failover.ts'
 import { latency } from './latency.ts'
 import { long } from './long.ts'
 import { restore } from './restore.ts'
@@ -6,4 +7,4 @@ import { scale } from './scale.ts'
 import { start } from './start.ts'
 import type { Special } from './types.ts'
 
-export const SPECIALS: readonly Special[] = [latency, start, restore, scale, long]
+export const SPECIALS: readonly Special[] = [latency, start, restore, failover, scale, long]

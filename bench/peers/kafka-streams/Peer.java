@@ -37,6 +37,14 @@ public final class Peer {
     settings.setProperty(StreamsConfig.NUM_STREAM_THREADS_CONFIG, "1");
     settings.setProperty(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, guarantee.equals("exactly-once") ? "exactly_once_v2" : "at_least_once");
     settings.setProperty("auto.offset.reset", "earliest");
+    settings.setProperty(StreamsConfig.NUM_STANDBY_REPLICAS_CONFIG, job.getProperty("standbys", "0"));
+    String sessionMs = job.getProperty("sessionMs");
+    if (sessionMs != null) {
+      settings.setProperty("session.timeout.ms", sessionMs);
+      settings.setProperty("heartbeat.interval.ms", String.valueOf(Integer.parseInt(sessionMs) / 3));
+    }
+    String commitMs = job.getProperty("commitMs");
+    if (commitMs != null) settings.setProperty(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, commitMs);
 
     Topology topology = Workloads.of(job);
     KafkaStreams streams = new KafkaStreams(topology, settings);
