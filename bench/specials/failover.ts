@@ -53,15 +53,12 @@ async function outage(transport: Transport, options: BenchOptions, wish: Wish): 
   const keys = Math.min(KEYS, options.records)
   const job = await endless(transport, options, { ...wish, workload: 'count-large' })
   const stateDir = await mkdtemp(join(tmpdir(), 'millrace-bench-'))
-  const [victim, survivor] = await Promise.all(
-    ['one', 'two'].map((name) => {
-      const settings = { tasks: PARTITIONS / 2, standbys, sessionMs: SESSION_MS, commitMs: COMMIT_MS }
-      return start(side, { ...job, ...settings, stateDir: join(stateDir, name) })
-    })
-  )
+  const share = { ...job, tasks: PARTITIONS / 2, standbys, sessionMs: SESSION_MS, commitMs: COMMIT_MS }
+  const victim = await start(side, { ...share, stateDir: join(stateDir, 'one') })
+  const survivor = await start(side, { ...share, stateDir: join(stateDir, 'two') })
   const story = async (): Promise<number> => {
     // State begins empty, so that all sides share the tasks at once.
-    await Promise.race([Promise.all([victim!.ready, survivor!.ready]), victim!.early])
+    await Promise.race([Promise.all([victim.ready, survivor.ready]), victim.early])
     const counts = new LastLongs()
     const every = {
       data(records: number, put: Put): LastLongs {
@@ -75,7 +72,7 @@ async function outage(transport: Transport, options: BenchOptions, wish: Wish): 
     const load = new Load(producer, putter(producer, job.input), counts, keys)
     const silences = await Silences.of(transport, job.output)
     await delay(systemClock, STEADY_MS)
-    const longest = await blow(victim!, silences)
+    const longest = await blow(victim, silences)
     const records = keys + (await load.stop())
     await untilCommitted(transport, { ...job, records })
     await silences.close()
@@ -83,10 +80,10 @@ async function outage(transport: Transport, options: BenchOptions, wish: Wish): 
     return longest
   }
   try {
-    return await Promise.race([story(), survivor!.early])
+    return await Promise.race([story(), survivor.early])
   } finally {
-    await victim!.kill()
-    await survivor!.stop()
+    await victim.kill()
+    await survivor.stop()
     await rm(stateDir, { recursive: true, force: true })
   }
 }
