@@ -1,11 +1,12 @@
 /** Builds the join of two streams: two sides over shared stores, and the node that their results come out of. */
 import { TopologyError } from '../errors.ts'
-import { entriesSerde, pendingSerde } from '../operators/joinRows.ts'
+import { pendingSerde } from '../operators/joinRows.ts'
 import { MergeOperator } from '../operators/merge.ts'
 import { rawId } from '../operators/rawId.ts'
 import type { JoinSpan, StreamJoinState } from '../operators/streamJoinState.ts'
 import { type StreamJoinPlan, StreamStreamJoinOperator } from '../operators/streamStreamJoin.ts'
 import type { Serde } from '../record.ts'
+import { entriesSerde } from '../store/join/entries.ts'
 import { type Duration, ms } from '../time.ts'
 import { callSite } from '../topology/names.ts'
 import { keySerde, type Part, repartition, stateName, valueSerde } from './part.ts'
@@ -79,7 +80,7 @@ export function joinStreams<K, V, V2, R>(
     pending: optional.left ? `${name}-pending` : undefined
   }
   const { logged, topicConfig } = options
-  const common = { kind: 'window' as const, key, caching: false, logged, topicConfig, windowMs: span.bucket }
+  const common = { kind: 'join' as const, key, caching: false, logged, topicConfig, windowMs: span.bucket }
   // A row leaves when its last entry has left what looks can see.
   const retentionMs = span.before + span.after + span.grace + span.bucket
   const leftValue = valueSerde(mine, options.value)
@@ -94,6 +95,8 @@ export function joinStreams<K, V, V2, R>(
   const states = new WeakMap<object, StreamJoinState<K>>()
   const plan: StreamJoinPlan<K> = {
     key,
+    leftValue: leftValue as Serde<unknown>,
+    rightValue: rightValue as Serde<unknown>,
     span,
     ...stores,
     self,

@@ -1,8 +1,9 @@
 /** Joins the records of two streams that have the same key and lie near each other in time. */
 import { NO_HEADERS, type RecordSet, type Serde, type StreamRecord } from '../record.ts'
-import type { MaybePromise, Row, RowStore } from '../store/port.ts'
+import { type Entry, hasOpen } from '../store/join/entries.ts'
+import type { JoinStore } from '../store/join/joinStore.ts'
+import type { MaybePromise, Row } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
-import { Buckets, type Entry, hasOpen, insert } from './joinRows.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 import { type JoinSpan, StreamJoinState } from './streamJoinState.ts'
 
@@ -10,6 +11,9 @@ import { type JoinSpan, StreamJoinState } from './streamJoinState.ts'
 export interface StreamJoinPlan<K> {
   /** Of both streams: their keys must have the same bytes. */
   readonly key: Serde<K>
+  /** As the stores have the values. */
+  readonly leftValue: Serde<unknown>
+  readonly rightValue: Serde<unknown>
   readonly span: JoinSpan
   /** Stores of the two sides; the same for a stream that is joined with itself. */
   readonly left: string
@@ -25,6 +29,12 @@ export interface StreamJoinPlan<K> {
   readonly idleMs?: number | undefined
   /** The state that the sides share, by the store of the left one: a task has one of each. */
   readonly states: WeakMap<object, StreamJoinState<K>>
+}
+
+/** Rows that a record touches where buckets are rows, by the start of the bucket. */
+interface Spilled<V> {
+  readonly own: Row<Entry<V>[]> | undefined
+  readonly other: ReadonlyMap<number, Row<Entry<unknown>[]>>
 }
 
 /**
@@ -44,11 +54,11 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
   readonly #puts: boolean
   readonly #back: number
   readonly #ahead: number
+  readonly #size: number // of a bucket, ms
   readonly #ids: RowIds<K>
-  readonly #buckets: Buckets
-  readonly #rows: MaybePromise<Row<Entry<unknown>[]>>[] = [] // of the other side, for the record in hand
-  #own!: RowStore<Entry<V>[]>
-  #other!: RowStore<Entry<unknown>[]>
+  readonly #value: Serde<V>
+  #own!: JoinStore<V>
+  #other!: JoinStore<unknown>
   #state!: StreamJoinState<K>
   #context!: OperatorContext
 
@@ -62,15 +72,16 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     this.#puts = !left || plan.left !== plan.right
     this.#back = left ? before : after
     this.#ahead = left ? after : before
+    this.#size = bucket
     this.#ids = new RowIds(plan.key)
-    this.#buckets = new Buckets(bucket)
+    this.#value = (left ? plan.leftValue : plan.rightValue) as Serde<V>
   }
 
   init(context: OperatorContext): void {
     const { left, right, states } = this.#plan
     this.#context = context
-    this.#own = context.store(this.#left ? left : right) as RowStore<Entry<V>[]>
-    this.#other = context.store(this.#left ? right : left) as RowStore<Entry<unknown>[]>
+    this.#own = context.store(this.#left ? left : right) as unknown as JoinStore<V>
+    this.#other = context.store(this.#left ? right : left) as unknown as JoinStore<unknown>
     const shared = context.store(left)
     // The left side is added first, so it begins first: also after a restart over the same stores.
     if (this.#left) states.set(shared, new StreamJoinState(this.#plan, context))
@@ -78,6 +89,8 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
+    if (!this.#ready) return this.#load().then(() => this.prefetch(set, from, to, key))
+    if (!this.#anySpilled) return
     const keys = this.#ids.ofRows(set, from, to, key)
     if (!keys) return
     const waiting = [this.#other.prefetch(this.#wanted(set, from, keys))]
@@ -87,13 +100,12 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
   }
 
   *#wanted(set: RecordSet, from: number, keys: readonly (string | undefined)[]): Generator<string> {
-    const { size } = this.#buckets
     for (let i = 0; i < keys.length; i++) {
       const time = set.timestamps[from + i]!
       if (keys[i] === undefined || time < 0 || time + this.#ahead < 0) continue
-      const last = this.#buckets.of(time + this.#ahead)
-      for (let start = this.#buckets.of(Math.max(0, time - this.#back)); start <= last; start += size) {
-        yield this.#buckets.id(start, keys[i]!)
+      const last = this.#bucketOf(time + this.#ahead)
+      for (let start = this.#bucketOf(Math.max(0, time - this.#back)); start <= last; start += this.#size) {
+        if (this.#other.spilled(start)) yield this.#other.rowId(start, keys[i]!)
       }
     }
   }
@@ -101,11 +113,14 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
   *#mine(set: RecordSet, from: number, keys: readonly (string | undefined)[]): Generator<string> {
     for (let i = 0; i < keys.length; i++) {
       const time = set.timestamps[from + i]!
-      if (keys[i] !== undefined && time >= 0) yield this.#buckets.id(this.#buckets.of(time), keys[i]!)
+      if (keys[i] === undefined || time < 0) continue
+      const start = this.#bucketOf(time)
+      if (this.#own.spilled(start)) yield this.#own.rowId(start, keys[i]!)
     }
   }
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
+    if (!this.#ready) return this.#load().then(() => this.process(record))
     const state = this.#state
     const time = record.timestamp
     state.observe(time)
@@ -117,101 +132,116 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     if (key === undefined) return this.#optional ? this.#emit(record, null, time) : this.#context.drop('null-key')
     if (state.pending !== undefined && time === state.time) {
       const due = state.emitDue(this.#context, record.headers)
-      if (due !== undefined) return due.then(() => this.#gather(record, key))
+      if (due !== undefined) return due.then(() => this.#take(record, key))
     }
-    return this.#gather(record, key)
+    return this.#take(record, key)
   }
 
-  /** The rows that this record touches. */
-  #gather(record: StreamRecord<K, V>, key: string): MaybePromise<void> {
-    const { size } = this.#buckets
-    const time = record.timestamp
-    const own = this.#puts ? this.#own.row(this.#buckets.id(this.#buckets.of(time), key)) : undefined
-    const rows = this.#rows
-    rows.length = 0
-    let waiting = own instanceof Promise
-    const from = this.#from(time)
+  #take(record: StreamRecord<K, V>, key: string): MaybePromise<void> {
+    if (!this.#anySpilled) return this.#put(record, key, undefined)
+    return this.#rowsOf(record.timestamp, key).then((rows) => this.#put(record, key, rows))
+  }
+
+  async #rowsOf(time: number, key: string): Promise<Spilled<V>> {
+    const start = this.#bucketOf(time)
+    const own = this.#puts && this.#own.spilled(start) ? await this.#own.row(this.#own.rowId(start, key)) : undefined
+    const other = new Map<number, Row<Entry<unknown>[]>>()
     const to = time + this.#ahead
-    if (to >= from) {
-      const last = this.#buckets.of(to)
-      for (let start = this.#buckets.of(from); start <= last; start += size) {
-        const row = this.#other.row(this.#buckets.id(start, key))
-        if (row instanceof Promise) waiting = true
-        rows.push(row)
+    for (let at = this.#bucketOf(this.#from(time)); at <= to; at += this.#size) {
+      if (this.#other.spilled(at)) other.set(at, await this.#other.row(this.#other.rowId(at, key)))
+    }
+    return { own, other }
+  }
+
+  #put(record: StreamRecord<K, V>, key: string, rows: Spilled<V> | undefined): MaybePromise<void> {
+    if (!this.#puts) return this.#look(record, key, rows, false)
+    const own = this.#own
+    const time = record.timestamp
+    const start = this.#bucketOf(time)
+    const row = rows?.own
+    // What one of its time has not found, it will not find either: `others` says that there is a waiting row for both.
+    let others = false
+    if (row !== undefined) {
+      others = hasOpen(row.value ?? [], time)
+      own.putRow(row, { timestamp: time, value: record.value, open: others })
+    } else {
+      others = this.#optional && own.hasOpen(start, key, time)
+      const set = record.rawValue(this.#value)
+      if (set !== undefined) {
+        const at = record._row
+        own.put(start, key, time, others, set.bytes, set.valueStart[at]!, set.valueEnd[at]!)
+      } else {
+        const bytes = this.#value.encode(record.value)
+        own.put(start, key, time, others, bytes, 0, bytes.length)
       }
     }
-    type Rows = Row<Entry<unknown>[]>[]
-    if (!waiting) return this.#apply(record, key, own as Row<Entry<V>[]> | undefined, rows as Rows)
-    return Promise.all([own, ...rows]).then(([mine, ...others]) =>
-      this.#apply(record, key, mine as Row<Entry<V>[]> | undefined, others as Rows)
-    )
+    const expired = this.#state.observeStored(this.#left, time, own)
+    if (expired !== undefined) return expired.then(() => this.#look(record, key, rows, others))
+    return this.#look(record, key, rows, others)
   }
 
-  /** The other side's records from here on are seen: older ones are past the retention of their store. */
-  #from(time: number): number {
-    return Math.max(0, time - this.#back, this.#state.oldest(!this.#left))
+  #look(record: StreamRecord<K, V>, key: string, rows: Spilled<V> | undefined, others: boolean): MaybePromise<void> {
+    const from = this.#from(record.timestamp)
+    const to = record.timestamp + this.#ahead
+    let found: Entry<unknown>[] | undefined
+    if (from <= to) {
+      const last = this.#bucketOf(to)
+      for (let start = this.#bucketOf(from); start <= last; start += this.#size) {
+        const row = rows?.other.get(start)
+        if (row === undefined) found = this.#other.collect(start, key, from, to, found)
+        else if (row.value !== null) {
+          const near = row.value.filter((entry) => entry.timestamp >= from && entry.timestamp <= to)
+          found = found === undefined ? near : found.concat(near)
+        }
+      }
+    }
+    if (found === undefined || found.length === 0) return this.#alone(record, key, rows, others)
+    return this.#pair(record, key, rows, found, 0)
   }
 
-  #apply(
-    record: StreamRecord<K, V>,
-    key: string,
-    own: Row<Entry<V>[]> | undefined,
-    rows: readonly Row<Entry<unknown>[]>[]
-  ): MaybePromise<void> {
-    if (own === undefined) return this.#pair(record, key, undefined, rows, 0, 0, false)
-    const time = record.timestamp
-    const entries = own.value ?? []
-    // What one of its time has not found, it will not find either: `open` says that there is a waiting row for both.
-    const entry: Entry<V> = { timestamp: time, value: record.value, open: hasOpen(entries, time) }
-    insert(entries, entry)
-    this.#own.set(own, entries, Math.max(time, own.timestamp), NO_HEADERS)
-    const expired = this.#state.observeStored(this.#left, time, this.#own)
-    if (expired !== undefined) return expired.then(() => this.#pair(record, key, entry, rows, 0, 0, false))
-    return this.#pair(record, key, entry, rows, 0, 0, false)
-  }
-
-  /** Goes on with entry `e` of row `r`: a child that waits comes back here. */
+  /** Goes on with the entry `from`: a child that waits comes back here. */
   #pair(
     record: StreamRecord<K, V>,
     key: string,
-    entry: Entry<V> | undefined,
-    rows: readonly Row<Entry<unknown>[]>[],
-    r: number,
-    e: number,
-    found: boolean
+    rows: Spilled<V> | undefined,
+    found: readonly Entry<unknown>[],
+    from: number
   ): MaybePromise<void> {
-    const from = this.#from(record.timestamp)
-    const to = record.timestamp + this.#ahead
-    let matched = found
-    for (let i = r; i < rows.length; i++) {
-      const row = rows[i]!
-      const entries = row.value
-      if (entries === null) continue
-      for (let j = i === r ? e : 0; j < entries.length; j++) {
-        const other = entries[j]!
-        if (other.timestamp < from) continue
-        if (other.timestamp > to) break
-        matched = true
-        let waiting: MaybePromise<void> | undefined
-        if (this.#otherOptional && other.open) waiting = this.#settle(row, other, key)
-        const time = Math.max(record.timestamp, other.timestamp)
-        if (waiting === undefined) waiting = this.#emit(record, other.value, time)
-        else waiting = waiting.then(() => this.#emit(record, other.value, time))
-        if (waiting !== undefined) return waiting.then(() => this.#pair(record, key, entry, rows, i, j + 1, true))
-      }
+    for (let i = from; i < found.length; i++) {
+      const other = found[i]!
+      let waiting: MaybePromise<void> | undefined
+      if (this.#otherOptional && other.open) waiting = this.#settle(rows, other, key)
+      const time = Math.max(record.timestamp, other.timestamp)
+      if (waiting === undefined) waiting = this.#emit(record, other.value, time)
+      else waiting = waiting.then(() => this.#emit(record, other.value, time))
+      if (waiting !== undefined) return waiting.then(() => this.#pair(record, key, rows, found, i + 1))
     }
-    if (matched || !this.#optional) return
-    if (to < this.#state.time) return this.#emit(record, null, record.timestamp)
-    const others = entry!.open
-    entry!.open = true // its row is marked as changed already
-    return this.#state.wait(this.#left, record.timestamp, key, record.value, others)
+  }
+
+  /** Without a partner so far. */
+  #alone(record: StreamRecord<K, V>, key: string, rows: Spilled<V> | undefined, others: boolean): MaybePromise<void> {
+    if (!this.#optional) return
+    const time = record.timestamp
+    if (time + this.#ahead < this.#state.time) return this.#emit(record, null, time)
+    this.#mark(this.#own, rows?.own, time, key, true)
+    return this.#state.wait(this.#left, time, key, record.value, others)
   }
 
   /** A record of the other side has found its first partner: all of its key and time have. */
-  #settle(row: Row<Entry<unknown>[]>, other: Entry<unknown>, key: string): MaybePromise<void> {
-    for (const entry of row.value!) if (entry.timestamp === other.timestamp) entry.open = false
-    this.#other.set(row, row.value, row.timestamp, NO_HEADERS)
-    return this.#state.settle(!this.#left, other.timestamp, key)
+  #settle(rows: Spilled<V> | undefined, other: Entry<unknown>, key: string): MaybePromise<void> {
+    const time = other.timestamp
+    other.open = false
+    this.#mark(this.#other, rows?.other.get(this.#bucketOf(time)), time, key, false)
+    return this.#state.settle(!this.#left, time, key)
+  }
+
+  #mark<W>(store: JoinStore<W>, row: Row<Entry<W>[]> | undefined, time: number, key: string, open: boolean): void {
+    if (row === undefined) {
+      store.setOpen(this.#bucketOf(time), key, time, open)
+      return
+    }
+    for (const entry of row.value!) if (entry.timestamp === time) entry.open = open
+    store.set(row, row.value, row.timestamp, NO_HEADERS)
   }
 
   #emit(record: StreamRecord<K, V>, other: unknown, time: number): MaybePromise<void> {
@@ -219,5 +249,27 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     const value = this.#left ? joiner(record.value, other, record.key) : joiner(other, record.value, record.key)
     const result = record.withValue(value)
     return this.#context.forward(time === record.timestamp ? result : result.withTimestamp(time))
+  }
+
+  /** The other side's records from here on are seen: older ones are past the retention of their store. */
+  #from(time: number): number {
+    return Math.max(0, time - this.#back, this.#state.oldest(!this.#left))
+  }
+
+  /** Start of the bucket that holds `time` (≥ 0). */
+  #bucketOf(time: number): number {
+    return time - (time % this.#size)
+  }
+
+  get #ready(): boolean {
+    return this.#own.ready && this.#other.ready
+  }
+
+  get #anySpilled(): boolean {
+    return this.#own.anySpilled || this.#other.anySpilled
+  }
+
+  #load(): Promise<unknown> {
+    return Promise.all([this.#own.load(), this.#other.load()])
   }
 }

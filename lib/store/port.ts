@@ -50,7 +50,7 @@ export interface CacheBudget {
 /** What a topology says of a store. */
 export interface StoreSpec<K = unknown, V = unknown> {
   readonly name: string
-  readonly kind: 'keyValue' | 'window' | 'session' | 'buffer'
+  readonly kind: 'keyValue' | 'window' | 'session' | 'buffer' | 'join'
   readonly key: Serde<K>
   readonly value: Serde<V>
   /** Key-value stores: a row leaves when stream time has passed its own time by this, ms. Needs a store `expiryName(name)` beside it. */

@@ -4,8 +4,10 @@ import { StateError } from '../errors.ts'
 import type { RecordSet } from '../record.ts'
 import type { Clock } from '../time.ts'
 import { localKey, storeEnd } from './bytes.ts'
-import { CachedRowStore } from './cache/rowStore.ts'
+import { CachedRowStore, type RowStoreOptions } from './cache/rowStore.ts'
 import { Dictionary, type Position } from './dictionary.ts'
+import type { Entry } from './join/entries.ts'
+import { JoinStore } from './join/joinStore.ts'
 import { makeDirectory } from './makeDirectory.ts'
 import type { CacheBudget, Database, DatabaseDriver, StoreSpec, TaskStore, WriteBatch } from './port.ts'
 import { type KnownRows, knownRows, restoreIndex } from './restoreIndex.ts'
@@ -84,6 +86,8 @@ export class TaskState {
         budget: cache,
         empty: dictionary.added(spec.name)
       }
+      if (spec.kind === 'join')
+        return new JoinStore(options as RowStoreOptions<Entry<unknown>[]>) as CachedRowStore<unknown>
       return spec.kind === 'window' ? new WindowRowStore(options) : new CachedRowStore(options)
     })
     this.#byName = new Map(this.stores.map((store) => [store.spec.name, store]))

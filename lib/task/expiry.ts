@@ -20,7 +20,7 @@ export function windowExpiry(
     if (node.kind !== 'processor') continue
     for (const store of node.stores) users.set(store, [...(users.get(store) ?? []), node.name])
   }
-  const windows = sub.stores.filter((spec) => spec.kind === 'window')
+  const windows = sub.stores.filter((spec) => spec.kind === 'window' || spec.kind === 'join')
   return async () => {
     for (const { name } of windows) {
       const store = state.store(name) as WindowRowStore<unknown>

@@ -93,7 +93,7 @@ function storeLine(store: StoreSpec, built: BuiltTopology): string {
       ? `windows of ${duration(store.windowMs!)}, kept ${duration(store.retentionMs ?? Number.POSITIVE_INFINITY)} from their start`
       : store.kind === 'keyValue'
         ? 'key-value'
-        : { session: 'sessions', buffer: 'what waits' }[store.kind]
+        : { session: 'sessions', buffer: 'what waits', join: 'what a join has seen' }[store.kind]
   const caching = store.caching ? 'cached' : 'not cached'
   const rows = built.subtopologies.flatMap((sub) => sub.stores).find((it) => it.index?.store === store.name)
   const kept = changelog ? `changelog ${changelog}` : rows?.logged ? `restored from ${rows.name}` : 'no changelog'

@@ -39,3 +39,8 @@ export function shrink(budget: CacheBudget, steps: number): void {
     over -= evictor.evict(over, steps)
   }
 }
+
+/** The caches hold more than they may, and this one more than an equal part of what all may: it is the one to let go. */
+export function overShare(budget: CacheBudget, evictor: Evictor): boolean {
+  return budget.used > budget.limit && evictor.bytes * (members.get(budget)?.size ?? 1) > budget.limit
+}

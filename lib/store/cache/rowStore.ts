@@ -262,7 +262,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   protected drop(row: CachedRow<V>): number {
     this.rows.delete(row.id)
     row.cached = false
-    this.#grow(-row.size)
+    this.grow(-row.size)
     return row.size
   }
 
@@ -279,7 +279,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     const row = new CachedRow<V>(id, null, -1, size)
     if (this.#ids === undefined || this.#ids.mayHold(id)) row.loading = UNASKED
     this.rows.set(id, row)
-    this.#grow(size)
+    this.grow(size)
     return row
   }
 
@@ -349,7 +349,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     row.cached = true
     row.used = true
     this.rows.set(row.id, row)
-    this.#grow(row.size)
+    this.grow(row.size)
     return row
   }
 
@@ -443,11 +443,11 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   #resize(row: CachedRow<V>, length: number): void {
     this.#typical += (length - this.#typical) / 64
     const size = ROW_OVERHEAD + row.id.length + Math.ceil(HEAP_PER_BYTE * length)
-    this.#grow(size - row.size)
+    this.grow(size - row.size)
     row.size = size
   }
 
-  #grow(bytes: number): void {
+  protected grow(bytes: number): void {
     this.#bytes += bytes
     this.#budget.used += bytes
   }

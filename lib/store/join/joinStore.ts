@@ -1,0 +1,257 @@
+/** What one side of a stream-stream join has seen: in memory while it fits, written in blocks instead of row by row. */
+import { DecodeError } from '../../errors.ts'
+import { NO_HEADERS } from '../../record.ts'
+import { localKey, ROW_VALUE_AT, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
+import { overShare } from '../cache/budget.ts'
+import { CachedRow } from '../cache/row.ts'
+import type { RowStoreOptions } from '../cache/rowStore.ts'
+import type { CacheBudget, ChangelogSink, MaybePromise, Row, WriteBatch } from '../port.ts'
+import { WindowRowStore } from '../windowRows.ts'
+import { BLOCK_HEAD, Bucket } from './bucket.ts'
+import { type EntriesSerde, type Entry, insert } from './entries.ts'
+
+// Ids are start of the bucket(8) ‖ tag(1) ‖ number of the block(8), or key.
+const BLOCK = '\u0000'
+const ROW = '\u0001'
+
+/**
+ * A join writes every record once and mostly asks for what is not there. So a bucket of time is in memory as a whole: a key without an entry is
+ * known to have none, and what a commit has added is *one* record of the changelog and one row of the database, whatever number of keys. When the
+ * process's caches are full, the oldest bucket becomes rows by key (`spilled`), which are read and written one by one through the
+ * cache, like any window; new ones begin in memory again.
+ */
+export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
+  /** What the database holds is known: nothing may be asked before. */
+  ready = false
+  readonly #value: EntriesSerde<V>['value']
+  readonly #share: CacheBudget
+  readonly #buckets = new Map<number, Bucket<V>>()
+  readonly #spilled = new Set<number>() // starts of buckets that are rows
+  #loading: Promise<void> | undefined
+  #touched: Bucket<V>[] = []
+  #dead: string[] = [] // ids of blocks whose entries are rows now
+  #oldest = 0 // buckets that begin before are past retention
+
+  constructor(options: RowStoreOptions<Entry<V>[]>) {
+    super(options)
+    this.#value = (options.spec.value as EntriesSerde<V>).value
+    this.#share = options.budget
+  }
+
+  override get dirty(): boolean {
+    return super.dirty || this.#touched.length > 0 || this.#dead.length > 0
+  }
+
+  override get holds(): boolean {
+    return super.holds || (this.#buckets.size > 0 && overShare(this.#share, this))
+  }
+
+  /** Reads the buckets into memory, those apart that are rows. */
+  load(): Promise<void> {
+    this.#loading ??= this.#load()
+    return this.#loading
+  }
+
+  /** Some bucket is rows: the ids of what is asked for must be prefetched. */
+  get anySpilled(): boolean {
+    return this.#spilled.size > 0
+  }
+
+  spilled(start: number): boolean {
+    return this.#spilled.has(start)
+  }
+
+  /** Id of a key's row in a spilled bucket. */
+  rowId(start: number, key: string): string {
+    return windowId(start, ROW + key)
+  }
+
+  /** Adds an entry, the value as [from, to) of `bytes`; nothing when the bucket is past retention. Not for a spilled bucket. */
+  put(start: number, key: string, time: number, open: boolean, bytes: Buffer, from: number, to: number): void {
+    if (start < this.#oldest) return
+    let bucket = this.#buckets.get(start)
+    if (bucket === undefined) {
+      bucket = new Bucket(start, this.#value)
+      this.#buckets.set(start, bucket)
+    }
+    if (!bucket.touched) this.#touched.push(bucket)
+    const before = bucket.bytes
+    bucket.put(key, time, open, bytes, from, to)
+    if (bucket.bytes !== before) this.grow(bucket.bytes - before)
+    this.changes++
+  }
+
+  /** Adds an entry to a row of a spilled bucket. */
+  putRow(row: Row<Entry<V>[]>, entry: Entry<V>): void {
+    const entries = row.value ?? []
+    insert(entries, entry)
+    this.set(row, entries, Math.max(entry.timestamp, row.timestamp), NO_HEADERS)
+  }
+
+  /** Adds the key's entries of [from, to] in this bucket to `found`, in the order of time. Not for a spilled bucket. */
+  collect(start: number, key: string, from: number, to: number, found: Entry<V>[] | undefined): Entry<V>[] | undefined {
+    const bucket = this.#buckets.get(start)
+    if (bucket === undefined) return found
+    try {
+      return bucket.collect(key, from, to, found)
+    } catch (cause) {
+      throw new DecodeError(
+        `Store "${this.spec.name}" holds a value for key ${this.describe(key)} that does not decode as ${this.#value.name}. ` +
+          `Was the store's serde changed? Give the job a new application id, or reset it, so that the state is built anew.`,
+        { cause, details: { store: this.spec.name, key: this.describe(key), serde: this.#value.name } }
+      )
+    }
+  }
+
+  /** Whether an entry of that key and time may wait for a partner. Not for a spilled bucket. */
+  hasOpen(start: number, key: string, time: number): boolean {
+    return this.#buckets.get(start)?.hasOpen(key, time) ?? false
+  }
+
+  /** Says whether entries of that key and time wait for a partner. Not for a spilled bucket. */
+  setOpen(start: number, key: string, time: number, open: boolean): void {
+    this.#buckets.get(start)?.setOpen(key, time, open)
+  }
+
+  override expire(streamTime: number): MaybePromise<void> {
+    const oldest = this.oldest(streamTime)
+    if (oldest > this.#oldest) {
+      this.#oldest = oldest
+      for (const bucket of this.#buckets.values()) if (bucket.start < oldest) this.#forget(bucket)
+      for (const start of this.#spilled) if (start < oldest) this.#spilled.delete(start)
+    }
+    return super.expire(streamTime)
+  }
+
+  override flush(changelog: ChangelogSink | undefined): MaybePromise<void> {
+    if (overShare(this.#share, this)) this.#spillOldest()
+    const touched = this.#touched
+    this.#touched = []
+    for (const bucket of touched) if (!bucket.gone) this.#giveBlocks(bucket, changelog)
+    const given = super.flush(changelog)
+    if (given instanceof Promise) return given.then(() => this.#bury(changelog))
+    this.#bury(changelog)
+  }
+
+  override restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void {
+    this.ready = false
+    this.#loading = undefined
+    super.restore(batch, key, value, timestamp)
+  }
+
+  override clear(): void {
+    super.clear()
+    this.#buckets.clear()
+    this.#spilled.clear()
+    this.#touched = []
+    this.#dead = []
+    this.#oldest = 0
+    this.#loading = undefined
+    this.ready = false
+  }
+
+  async #load(): Promise<void> {
+    for (let from = ''; ; ) {
+      const first = await this.#firstId(from)
+      if (first === undefined) break
+      const start = windowStart(first)
+      const bucket = new Bucket(start, this.#value)
+      const blocks = { from: localKey(this.id, windowId(start, BLOCK)), to: localKey(this.id, windowId(start, ROW)) }
+      for await (const chunk of this.database.range(blocks)) {
+        for (const [key, bytes] of chunk) {
+          bucket.adopt(bytes, ROW_VALUE_AT, bytes.length)
+          bucket.blocks = key.readUInt32BE(key.length - 4) + 1
+        }
+      }
+      const row = await this.#firstId(windowId(start, ROW))
+      if (row !== undefined && windowStart(row) === start) this.#spilled.add(start)
+      if (bucket.blocks > 0) {
+        this.#buckets.set(start, bucket)
+        this.grow(bucket.bytes)
+        if (this.#spilled.has(start)) await this.#finishSpill(bucket)
+      }
+      from = windowId(start + 1, '')
+    }
+    this.ready = true
+  }
+
+  async #firstId(from: string): Promise<string | undefined> {
+    const range = { from: localKey(this.id, from), to: storeEnd(this.id), limit: 1 }
+    for await (const [[key]] of this.database.range(range) as AsyncIterable<[[Buffer, Buffer]]>) {
+      return key.toString('latin1', 2)
+    }
+  }
+
+  #giveBlocks(bucket: Bucket<V>, changelog: ChangelogSink | undefined): void {
+    let number = bucket.blocks
+    for (const { bytes, from, to, time } of bucket.take()) {
+      const key = this.#leave(blockId(bucket.start, number++), bytes.subarray(from - BLOCK_HEAD, to))
+      writeInt64(bytes, time, from - BLOCK_HEAD)
+      changelog?.(key.subarray(2), bytes.subarray(from, to), time)
+    }
+  }
+
+  /** To the database with the next persist, past the cache. */
+  #leave(id: string, bytes: Buffer | null): Buffer {
+    const row = new CachedRow<Entry<V>[]>(id, null, -1, 0)
+    row.cached = false
+    row.key = localKey(this.id, id)
+    row.flushed = bytes
+    this.flushed.push(row)
+    return row.key
+  }
+
+  #spillOldest(): void {
+    let oldest: Bucket<V> | undefined
+    for (const bucket of this.#buckets.values()) {
+      if (oldest === undefined || bucket.start < oldest.start) oldest = bucket
+    }
+    if (oldest === undefined) return
+    for (const key of oldest.keys()) this.#toRow(oldest, key, this.known(this.rowId(oldest.start, key), null))
+    this.#spilled.add(oldest.start)
+    this.#retire(oldest)
+  }
+
+  /**
+   * A crash at-least-once may come between the rows of a spill and the tombstones of its blocks: a row that is there has all that
+   * its key had then; keys without one have only the blocks.
+   */
+  async #finishSpill(bucket: Bucket<V>): Promise<void> {
+    for (const key of bucket.keys()) {
+      const row = await this.row(this.rowId(bucket.start, key))
+      if (row.value === null) this.#toRow(bucket, key, row)
+    }
+    this.#retire(bucket)
+  }
+
+  #toRow(bucket: Bucket<V>, key: string, row: Row<Entry<V>[]>): void {
+    const entries = bucket.entries(key)
+    this.set(row, entries, entries[entries.length - 1]!.timestamp, NO_HEADERS)
+  }
+
+  #retire(bucket: Bucket<V>): void {
+    for (let number = 0; number < bucket.blocks; number++) this.#dead.push(blockId(bucket.start, number))
+    this.#forget(bucket)
+  }
+
+  #forget(bucket: Bucket<V>): void {
+    bucket.gone = true
+    this.#buckets.delete(bucket.start)
+    this.grow(-bucket.bytes)
+  }
+
+  /** Tombstones of blocks, behind the rows that have their entries now. */
+  #bury(changelog: ChangelogSink | undefined): void {
+    const dead = this.#dead
+    this.#dead = []
+    for (const id of dead) changelog?.(this.#leave(id, null).subarray(2), null, windowStart(id))
+  }
+}
+
+const scratch = Buffer.alloc(8)
+
+/** Numbers in the order of their bytes. */
+function blockId(start: number, number: number): string {
+  writeInt64(scratch, number, 0)
+  return windowId(start, BLOCK + scratch.toString('latin1'))
+}
