@@ -34,6 +34,8 @@ export interface DriveOptions {
   readonly startTime?: number
   /** False: every update goes on at once. Default true: once per `commit`. */
   readonly cache?: boolean
+  /** Of each task's caches: with a small number rows come and go as they do under pressure. Default: no limit. */
+  readonly cacheBytes?: number
   readonly applicationId?: string
   /** Rules for records that fail, as those of a runtime. A pause before a repeat takes no time. Dead letters are read as bytes. */
   readonly supervise?: readonly Rule[]
@@ -87,7 +89,7 @@ export async function drive(
       taskId,
       driver: memoryDriver,
       specs,
-      cache: cacheBudget(Number.POSITIVE_INFINITY),
+      cache: cacheBudget(options.cacheBytes ?? Number.POSITIVE_INFINITY),
       clock
     })
     driver.tasks.push(new DrivenTask(sub, partition, state, built, clock, driver, options.supervise))

@@ -14,7 +14,7 @@ const out = topic('out', serdes)
 type Kind = 'join' | 'leftJoin' | 'outerJoin'
 const dash = (l: string | null, r: string | null): string => `${l}-${r}`
 
-async function joined(kind: Kind, within: Within, cache = false): Promise<Driver> {
+async function joined(kind: Kind, within: Within, cache = false, cacheBytes?: number): Promise<Driver> {
   const t = topology()
   const options: StreamJoinOptions<string | null, string | null, string | null, string> = { within, name: 'pairs' }
   const [l, r] = [t.stream(left), t.stream(right)]
@@ -25,7 +25,7 @@ async function joined(kind: Kind, within: Within, cache = false): Promise<Driver
         ? l.leftJoin(r, dash, options)
         : l.outerJoin(r, dash, options)
   results.to(out, { value: serdes.value as never })
-  return drive(t, { cache })
+  return drive(t, { cache, ...(cacheBytes !== undefined && { cacheBytes }) })
 }
 const rows = (d: Driver): unknown[][] => d.output(out).map((r) => [r.key, r.value, r.timestamp])
 const l = (d: Driver, value: string | null, timestamp: number, key: string | null = 'k', headers: Headers = []) =>
@@ -260,14 +260,14 @@ describe('stream-stream joins', () => {
     expect(() => wrong('5x' as never)).to.throw(TopologyError, 'not a duration')
   })
 
-  it('equal a model that sees all records: any kind, disorder, gaps, with and without restarts', async () => {
+  it('equal a model that sees all records: any kind, disorder, gaps, full caches, with and without restarts', async () => {
     const random = seededRandom(7)
     const whole = (n: number): number => Math.floor(random() * n)
-    for (let run = 0; run < 30; run++) {
+    for (let run = 0; run < 60; run++) {
       const kind = (['join', 'leftJoin', 'outerJoin'] as const)[run % 3]!
       const before = whole(30) - 5
       const span = { before, after: Math.max(-before, whole(30) - 5), grace: whole(20) }
-      const d = await joined(kind, span, run % 2 === 0)
+      const d = await joined(kind, span, run % 2 === 0, run < 30 ? undefined : [1, 3_000, 20_000][run % 3])
       const model = new Model(kind, span)
       let time = 0
       for (let i = 0; i < 80; i++) {

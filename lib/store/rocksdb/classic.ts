@@ -36,7 +36,7 @@ export const classicDriver: DatabaseDriver = {
     await makeDirectory(dirname(directory))
     const db = new RocksDB(directory)
     try {
-      await called((done) => db.open({ createIfMissing: true, writeBufferSize: 32 << 20 }, done))
+      await called((done) => db.open({ createIfMissing: true, writeBufferSize: 16 << 20 }, done))
     } catch (cause) {
       throw openFault(cause, directory)
     }

@@ -29,7 +29,7 @@ export const nativeDriver: DatabaseDriver = {
     const RocksDB = await load()
     await makeDirectory(dirname(directory))
     // Memtables: up to two a task. The default of 64 MiB each is a lot for hundreds of tasks; the cache above is the larger one.
-    const db = new RocksDB(directory, { writeBufferSize: 32 << 20, maxBackgroundJobs: 2 })
+    const db = new RocksDB(directory, { writeBufferSize: 16 << 20, maxBackgroundJobs: 2 })
     try {
       await db.ready()
       return new NativeDatabase(directory, db, await reader(db))

@@ -1,0 +1,201 @@
+/** The store of a join: blocks in memory and in the log, rows under pressure, and nothing lost or doubled between the two. */
+import { expect } from 'chai'
+import { localKey, storeEnd } from '../../../lib/store/bytes.ts'
+import { databaseDriver } from '../../../lib/store/drivers.ts'
+import { type Entry, entriesSerde } from '../../../lib/store/join/entries.ts'
+import type { JoinStore } from '../../../lib/store/join/joinStore.ts'
+import type { StoreSpec } from '../../../lib/store/port.ts'
+import type { TaskState } from '../../../lib/store/taskState.ts'
+import { seededRandom } from '../../../lib/time.ts'
+import { openState, temporary, text } from '../../cases/storeKit.ts'
+
+const SIZE = 10 // of a bucket, ms
+const spec: StoreSpec = {
+  name: 'seen',
+  kind: 'join',
+  key: text,
+  value: entriesSerde(text),
+  caching: false,
+  logged: true,
+  windowMs: SIZE,
+  retentionMs: 40
+} as unknown as StoreSpec
+const driver = databaseDriver('memory')
+
+type Logged = readonly [key: Buffer, value: Buffer | null, time: number]
+
+/** A state with its changelog. */
+class Subject {
+  readonly log: Logged[] = []
+  readonly state: TaskState
+  readonly store: JoinStore<string>
+
+  private constructor(state: TaskState) {
+    this.state = state
+    this.store = state.store('seen') as unknown as JoinStore<string>
+  }
+
+  /** @param log what its changelog holds already: it is restored, as after the loss of the directory */
+  static async open(directory: string, cacheBytes = 1 << 30, log: readonly Logged[] = []): Promise<Subject> {
+    const subject = new Subject(await openState(directory, driver, [spec as never], { cacheBytes }))
+    await subject.restore(log)
+    await subject.store.load()
+    return subject
+  }
+
+  async restore(log: readonly Logged[]): Promise<void> {
+    const { database } = this.store as unknown as {
+      database: { write(fill: (batch: never) => void): Promise<void> }
+    }
+    await database.write((batch) => {
+      for (const [key, value, time] of log) this.store.restore(batch, key, value, time)
+    })
+    this.log.push(...log)
+  }
+
+  async put(key: string, time: number, value: string): Promise<void> {
+    const start = time - (time % SIZE)
+    const bytes = Buffer.from(value)
+    if (this.store.spilled(start)) {
+      this.store.putRow(await this.store.row(this.store.rowId(start, key)), { timestamp: time, value, open: false })
+    } else this.store.put(start, key, time, false, bytes, 0, bytes.length)
+  }
+
+  async commit(): Promise<void> {
+    this.flush()
+    await this.state.commit(new Map())
+  }
+
+  flush(): void {
+    this.store.flush((key, value, time) => {
+      this.log.push([Buffer.from(key), value && Buffer.from(value), time])
+    })
+  }
+
+  async look(key: string, from: number, to: number): Promise<string[]> {
+    let found: Entry<string>[] = []
+    for (let start = from - (from % SIZE); start <= to; start += SIZE) {
+      if (this.store.spilled(start)) {
+        const row = await this.store.row(this.store.rowId(start, key))
+        found = found.concat((row.value ?? []).filter((e) => e.timestamp >= from && e.timestamp <= to))
+      } else found = this.store.collect(start, key, from, to, found) ?? []
+    }
+    return found.map((e) => e.value)
+  }
+
+  async onDisk(): Promise<number> {
+    const { id, database } = this.store as unknown as { id: number; database: TaskDatabase }
+    let rows = 0
+    for await (const chunk of database.range({ from: localKey(id, ''), to: storeEnd(id) })) rows += chunk.length
+    return rows
+  }
+}
+type TaskDatabase = { range(options: { from: Buffer; to: Buffer }): AsyncIterable<unknown[]> }
+
+describe('the store of a join', () => {
+  it('writes what a commit has added as one record of the changelog and one row, however many keys', () =>
+    temporary(async (directory) => {
+      const subject = await Subject.open(directory)
+      for (let i = 0; i < 1_000; i++) await subject.put(`k${i}`, 5, `v${i}`)
+      await subject.commit()
+      expect(subject.log).to.have.length(3, 'blocks begin at 4 KiB and double')
+      expect(await subject.onDisk()).to.equal(subject.log.length)
+      await subject.put('k7', 6, 'second')
+      await subject.commit()
+      expect(subject.log).to.have.length(4)
+      expect(subject.log[3]![1]!.length, 'the first value is not written again').to.be.lessThan(40)
+      expect(await subject.look('k7', 0, 9)).to.eql(['v7', 'second'])
+      await subject.state.close()
+    }))
+
+  it('takes a value larger than a block, a key of any length, and an empty value', () =>
+    temporary(async (directory) => {
+      const subject = await Subject.open(directory)
+      const [large, long] = ['x'.repeat(400_000), 'k'.repeat(300)]
+      await subject.put('a', 1, large)
+      await subject.put(long, 2, '')
+      await subject.commit()
+      const again = await Subject.open(`${directory}-2`, 1 << 30, subject.log)
+      expect(await again.look('a', 0, 9)).to.eql([large])
+      expect(await again.look(long, 0, 9)).to.eql([''])
+      await Promise.all([subject.state.close(), again.state.close()])
+    }))
+
+  it('loses and doubles nothing when a crash comes at any point of a spill, in the middle of rows and tombstones', () =>
+    temporary(async (directory) => {
+      const whole = await Subject.open(`${directory}-b`)
+      for (let i = 0; i < 6; i++) await whole.put(`k${i % 4}`, i, `v${i}`)
+      await whole.commit()
+      const blocks = whole.log.length
+      await whole.state.close()
+      // The same changelog under pressure: blocks first, then rows and tombstones of the spill.
+      const pressed = await Subject.open(`${directory}-c`, 1, whole.log)
+      pressed.flush()
+      await pressed.state.commit(new Map())
+      expect(pressed.store.spilled(0)).to.equal(true)
+      expect(pressed.log.length).to.equal(blocks + 4 + blocks, 'four rows, and a tombstone for each block')
+      await pressed.state.close()
+      for (let cut = blocks; cut <= pressed.log.length; cut++) {
+        const after = await Subject.open(`${directory}-cut${cut}`, 1 << 30, pressed.log.slice(0, cut))
+        expect(await after.look('k0', 0, 9), `k0 with ${cut} records`).to.eql(['v0', 'v4'])
+        expect(await after.look('k1', 0, 9), `k1 with ${cut} records`).to.eql(['v1', 'v5'])
+        expect(await after.look('k3', 0, 9), `k3 with ${cut} records`).to.eql(['v3'])
+        await after.commit()
+        expect(await after.look('k0', 0, 9)).to.eql(['v0', 'v4'])
+        await after.state.close()
+      }
+    }))
+
+  it('leaves nothing of what is past retention, neither on disk nor in the changelog after compaction', () =>
+    temporary(async (directory) => {
+      for (const cacheBytes of [1 << 30, 1]) {
+        const subject = await Subject.open(`${directory}-${cacheBytes}`, cacheBytes)
+        for (let time = 0; time < 400; time++) {
+          await subject.put(`k${time % 7}`, time, `v${time}`)
+          if (time % 5 === 0) await subject.store.expire(time)
+          if (time % 8 === 0) await subject.commit()
+        }
+        await subject.store.expire(10_000)
+        await subject.commit()
+        await subject.store.expire(20_000)
+        await subject.commit()
+        const compacted = new Map(subject.log.map(([key, value]) => [key.toString('hex'), value]))
+        expect([...compacted.values()].filter((value) => value !== null)).to.eql([])
+        expect(await subject.onDisk()).to.equal(0)
+        await subject.state.close()
+      }
+    }))
+
+  it('answers as a plain list does: any caches, commits, restarts, losses of the directory', () =>
+    temporary(async (directory) => {
+      const random = seededRandom(11)
+      const whole = (n: number): number => Math.floor(random() * n)
+      for (let run = 0; run < 30; run++) {
+        const cacheBytes = [1 << 30, 1, 10_000][run % 3]!
+        let subject = await Subject.open(`${directory}-${run}`, cacheBytes)
+        const held: { key: string; time: number; value: string; at: number }[] = []
+        let now = 0
+        for (let i = 0; i < 300; i++) {
+          now += whole(3)
+          const time = Math.max(0, now - (whole(4) === 0 ? whole(25) : 0))
+          const key = `k${whole(12)}`
+          await subject.put(key, time, `v${i}`)
+          held.push({ key, time, value: `v${i}`, at: i })
+          await subject.store.expire(now)
+          if (whole(6) === 0) await subject.commit()
+          if (whole(40) === 0) {
+            await subject.commit()
+            const { log } = subject
+            await subject.state.close()
+            subject = await Subject.open(`${directory}-${run}-${i}`, cacheBytes, log)
+          }
+          const [asked, from] = [`k${whole(12)}`, Math.max(0, now - whole(25))]
+          const expected = held
+            .filter((h) => h.key === asked && h.time >= from && h.time <= now)
+            .sort((a, b) => a.time - b.time || a.at - b.at)
+          expect(await subject.look(asked, from, now), `run ${run}, put ${i}`).to.eql(expected.map((h) => h.value))
+        }
+        await subject.state.close()
+      }
+    }))
+})
