@@ -1,8 +1,8 @@
 /** What one side of a stream-stream join has seen: in memory while it fits, written in blocks instead of row by row. */
-import { DecodeError } from '../../errors.ts'
 import { NO_HEADERS } from '../../record.ts'
 import { localKey, ROW_VALUE_AT, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
 import { overShare } from '../cache/budget.ts'
+import { decodeFault } from '../cache/faults.ts'
 import { CachedRow } from '../cache/row.ts'
 import type { RowStoreOptions } from '../cache/rowStore.ts'
 import type { CacheBudget, ChangelogSink, MaybePromise, Row, WriteBatch } from '../port.ts'
@@ -95,11 +95,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     try {
       return bucket.collect(key, from, to, found)
     } catch (cause) {
-      throw new DecodeError(
-        `Store "${this.spec.name}" holds a value for key ${this.describe(key)} that does not decode as ${this.#value.name}. ` +
-          `Was the store's serde changed? Give the job a new application id, or reset it, so that the state is built anew.`,
-        { cause, details: { store: this.spec.name, key: this.describe(key), serde: this.#value.name } }
-      )
+      throw decodeFault({ ...this.spec, value: this.#value }, key, cause)
     }
   }
 
