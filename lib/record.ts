@@ -136,6 +136,27 @@ export class StreamRecord<K, V> {
     return record
   }
 
+  /**
+   * @internal A change whose key, and whose new value under `valueSerde`, lie in a set: `unwrap` gives a record of that value that a sink can copy
+   * as it lies. `withValue` forgets where it lies.
+   */
+  static stored<K, C>(
+    set: RecordSet,
+    row: number,
+    keySerde: Serde<K>,
+    change: C,
+    valueSerde: Serde<unknown>,
+    timestamp: number,
+    headers: Headers
+  ): StreamRecord<K, C> {
+    const record = new StreamRecord<K, C>(UNREAD as K, change, timestamp, headers)
+    record._set = set
+    record._row = row
+    record._keySerde = keySerde
+    record._valueSerde = valueSerde as Serde<C>
+    return record
+  }
+
   /** @throws DecodeError when the bytes do not decode. */
   get key(): K {
     return this._key === UNREAD ? this.#readKey() : this._key
@@ -162,6 +183,13 @@ export class StreamRecord<K, V> {
     const next = this.#copy(this.timestamp) as unknown as StreamRecord<K, V2>
     next._value = value
     next._valueSerde = undefined
+    return next
+  }
+
+  /** @internal `withValue` for the new value of a change. */
+  unwrap<V2>(value: V2): StreamRecord<K, V2> {
+    const next = this.#copy(this.timestamp) as unknown as StreamRecord<K, V2>
+    next._value = value
     return next
   }
 
@@ -198,6 +226,11 @@ export class StreamRecord<K, V> {
     this._value =
       end < 0 ? (null as V) : decode(this._valueSerde!, set, this._row, set.valueStart[this._row]!, end, 'value')
     return this._value
+  }
+
+  /** @internal False for a null value; does not decode one that still lies in its set. */
+  hasValue(): boolean {
+    return this._value === UNREAD ? this._set!.valueEnd[this._row]! >= 0 : this._value != null
   }
 
   /** @internal True when the other's key was taken over as it lies, unread; false says nothing. */

@@ -33,7 +33,13 @@ export class AggregateOperator<K, V, A> implements Operator {
     this.#context = context
     this.#store = context.store(this.#name) as RowStore<A>
     this.#caching = this.#store.spec.caching
-    if (this.#caching) this.#store.onFlush = (row, old) => this.#forward(this.#ids.key(row.id), row, old)
+    if (this.#caching) {
+      const value = this.#store.spec.value
+      this.#store.onFlush = (row, old, set, at) => {
+        const change: Change<A> = { value: row.value, old }
+        return context.forward(StreamRecord.stored(set, at, this.#ids.serde, change, value, row.timestamp, row.headers))
+      }
+    }
     const gone = this.#caching ? undefined : (row: Row<A>, old: A) => this.#forward(this.#ids.key(row.id), row, old)
     this.#expiry = Expiry.of(context, this.#store, context.saved('time') ?? -1, gone)
   }

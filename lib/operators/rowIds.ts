@@ -5,24 +5,24 @@ import { latin1 } from '../serde/slices.ts'
 /** False for a null value; does not decode a value that still lies in its fetch response. */
 // biome-ignore lint/suspicious/noExplicitAny: works on any record
 export function hasValue(record: StreamRecord<any, any>): boolean {
-  return record._valueSerde !== undefined ? record._set!.valueEnd[record._row]! >= 0 : record.value != null
+  return record.hasValue()
 }
 
 /** Ids under one key serde. Remembers those of the last prefetched rows, so that each key is sliced once. */
 export class RowIds<K> {
-  readonly #serde: Serde<K>
+  readonly serde: Serde<K>
   #set: RecordSet | undefined // owned here: the set of the last prefetch
   #from = 0
   #ids: (string | undefined)[] = []
   #scratch = Buffer.allocUnsafe(256)
 
   constructor(serde: Serde<K>) {
-    this.#serde = serde
+    this.serde = serde
   }
 
   /** The ids of rows [from, to), undefined where the key is null; undefined when the keys are not of this serde. */
   ofRows(set: RecordSet, from: number, to: number, serde: Serde<unknown>): readonly (string | undefined)[] | undefined {
-    if (serde !== (this.#serde as Serde<unknown>)) return undefined
+    if (serde !== (this.serde as Serde<unknown>)) return undefined
     const ids = new Array<string | undefined>(to - from)
     for (let row = from; row < to; row++) {
       const end = set.keyEnd[row]!
@@ -36,14 +36,14 @@ export class RowIds<K> {
 
   /** Where the record stands among the last prefetched rows; -1 when it is none of them, or has another key by now. */
   indexOf(record: StreamRecord<K, unknown>): number {
-    if (this.#set === undefined || record.rawKey(this.#serde) !== this.#set) return -1
+    if (this.#set === undefined || record.rawKey(this.serde) !== this.#set) return -1
     const index = record._row - this.#from
     return index >= 0 && index < this.#ids.length ? index : -1
   }
 
   /** undefined = null key. */
   of(record: StreamRecord<K, unknown>): string | undefined {
-    const set = record.rawKey(this.#serde)
+    const set = record.rawKey(this.serde)
     if (set !== undefined) {
       const row = record._row
       if (set === this.#set && row >= this.#from && row - this.#from < this.#ids.length)
@@ -57,7 +57,7 @@ export class RowIds<K> {
 
   /** Of a key in hand. */
   id(key: K): string {
-    const bytes = this.#serde.encode(key)
+    const bytes = this.serde.encode(key)
     return latin1(bytes, 0, bytes.length)
   }
 
@@ -66,6 +66,6 @@ export class RowIds<K> {
     const length = id.length - from
     if (length > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(length * 2)
     this.#scratch.write(from === 0 ? id : id.slice(from), 0, 'latin1')
-    return this.#serde.decode(this.#scratch, 0, length)
+    return this.serde.decode(this.#scratch, 0, length)
   }
 }

@@ -15,6 +15,6 @@ export class ToStreamOperator<K, V> implements Operator {
   }
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
-    return this.#context.forward(record.withValue(record.value.value))
+    return this.#context.forward(record.unwrap(record.value.value))
   }
 }

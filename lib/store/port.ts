@@ -1,5 +1,5 @@
 /** What the engine needs from local state: a database per task below, stores with a write-back cache above. */
-import type { Headers, Serde } from '../record.ts'
+import type { Headers, RecordSet, Serde } from '../record.ts'
 
 export type MaybePromise<T> = T | Promise<T>
 
@@ -103,7 +103,14 @@ export interface Row<V> {
 }
 
 /** Where a flush puts changelog records: key bytes, value bytes (null = tombstone), timestamp. Bytes are copied at the call. */
-export type ChangelogSink = (key: Buffer, value: Buffer | null, timestamp: number) => void
+export interface ChangelogSink {
+  (key: Buffer, value: Buffer | null, timestamp: number): void
+  /** The same for row `at` of a set, without views made of it. */
+  row?(set: RecordSet, at: number): void
+}
+
+/** Called at flush once per changed row, with what was sent before, and where its bytes lie: row `at` of the flush's set. */
+export type FlushHandler<V> = (row: Row<V>, old: V | null, set: RecordSet, at: number) => MaybePromise<void>
 
 /** What the task drives on every store, whatever its kind. The order of the four is the commit order of the architecture. */
 export interface TaskStore {
@@ -133,8 +140,8 @@ export interface RowStore<V> extends TaskStore {
   prefetch(ids: Iterable<string>): MaybePromise<void>
   /** Changes a row obtained by `row` in this batch, and marks it dirty. value null deletes. */
   set(row: Row<V>, value: V | null, timestamp: number, headers: Headers): void
-  /** Set by the operator that owns the store: called at flush once per changed row with what was sent before. */
-  onFlush: ((row: Row<V>, old: V | null) => MaybePromise<void>) | undefined
+  /** Set by the operator that owns the store. */
+  onFlush: FlushHandler<V> | undefined
 }
 
 /** The typed face for user code and queries. Values must not be mutated nor kept: they are the cache's own. */

@@ -1,6 +1,7 @@
 /** The row store of windows: rows sort by start, so what is past retention is one range, deleted as a whole. */
 import type { Headers } from '../record.ts'
 import { localKey, readInt64, windowId } from './bytes.ts'
+import { flushedBytes, flushedKey } from './cache/encode.ts'
 import type { CachedRow } from './cache/row.ts'
 import { CachedRowStore, type RowStoreOptions } from './cache/rowStore.ts'
 import type { ChangelogSink, MaybePromise, Row, WriteBatch } from './port.ts'
@@ -129,7 +130,7 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
     this.#tombstones = []
     // Rows the changelog has and the database not yet: the scan cannot have found them.
     for (const row of this.flushed) {
-      if (row.id < this.#gone && row.flushed) this.#bury1(changelog, row.key!)
+      if (row.id < this.#gone && flushedBytes(row)) this.#bury1(changelog, flushedKey(row))
     }
     for (const row of this.rows.values()) {
       if (row.id >= this.#gone) continue

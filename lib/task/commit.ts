@@ -53,6 +53,19 @@ export interface CommitterOptions {
 export const partitionSlot = (topic: string, partition: number): string => `partition:${tpKey(topic, partition)}`
 export const operatorSlot = (slot: string): string => `operator:${slot}`
 
+function changelogSink(writer: PartitionWriter): ChangelogSink {
+  // A deleted row may have no time of its own; the log knows none below 0.
+  const sink: ChangelogSink = (key, value, timestamp) =>
+    writer.append(Math.max(0, timestamp), key, 0, key.length, value, 0, value === null ? 0 : value.length, NO_HEADERS)
+  sink.row = ({ bytes, timestamps, keyStart, keyEnd, valueStart, valueEnd }, at) => {
+    const end = valueEnd[at]!
+    const value = end < 0 ? null : bytes
+    const time = Math.max(0, timestamps[at]!)
+    writer.append(time, bytes, keyStart[at]!, keyEnd[at]!, value, valueStart[at]!, Math.max(0, end), NO_HEADERS)
+  }
+  return sink
+}
+
 /** What one commit is about: all that was done before it began. */
 export interface Cut {
   /** On the stopwatch. */
@@ -88,18 +101,7 @@ export class Committer {
     for (const { spec } of options.stores) {
       if (!spec.logged) continue
       const writer = options.producer.writer(options.changelogTopic(spec.name), options.partition)
-      const sink: ChangelogSink = (key, value, timestamp) =>
-        // A deleted row may have no time of its own; the log knows none below 0.
-        writer.append(
-          Math.max(0, timestamp),
-          key,
-          0,
-          key.length,
-          value,
-          0,
-          value === null ? 0 : value.length,
-          NO_HEADERS
-        )
+      const sink = changelogSink(writer)
       this.#changelogs.set(spec.name, { writer, sink })
     }
   }

@@ -265,7 +265,7 @@ class NodeContext implements OperatorContext {
   /** @internal Makes a store's flush to this node say where it failed. */
   guardFlush(store: RowStore<unknown>): void {
     const flush = store.onFlush
-    if (flush) store.onFlush = (row, old) => this.#guard(() => flush(row, old))
+    if (flush) store.onFlush = (row, old, set, at) => this.#guard(() => flush(row, old, set, at))
   }
 
   drop(reason: string): void {

@@ -5,7 +5,7 @@ import type { StoreSpec } from '../port.ts'
 type Spec = Pick<StoreSpec, 'name' | 'key'> & { readonly value: { readonly name: string } }
 
 export function decodeFault(spec: Spec, id: string, cause: unknown): DecodeError {
-  const key = describe(spec, id)
+  const key = describeKey(spec, id)
   return new DecodeError(
     `Store "${spec.name}" holds a value for key ${key} that does not decode as ${spec.value.name}. ` +
       `Was the store's serde changed? Give the job a new application id, or reset it, so that the state is built anew.`,
@@ -14,7 +14,7 @@ export function decodeFault(spec: Spec, id: string, cause: unknown): DecodeError
 }
 
 export function encodeFault(spec: Spec, id: string, cause: unknown): EncodeError {
-  const key = describe(spec, id)
+  const key = describeKey(spec, id)
   const why = cause instanceof Error ? cause.message : String(cause)
   return new EncodeError(
     `Store "${spec.name}" cannot keep the value of key ${key}: ${spec.value.name} does not encode it (${why}). ` +
@@ -24,7 +24,7 @@ export function encodeFault(spec: Spec, id: string, cause: unknown): EncodeError
 }
 
 /** The key as text for messages. */
-function describe(spec: Spec, id: string): string {
+export function describeKey(spec: Spec, id: string): string {
   try {
     const bytes = Buffer.from(id, 'latin1')
     return JSON.stringify(spec.key.decode(bytes, 0, bytes.length)) ?? 'undefined'

@@ -1,5 +1,5 @@
 /** One row in the write-back cache, with what the cache must know of it beside its value. */
-import { type Headers, NO_HEADERS } from '../../record.ts'
+import { type Headers, NO_HEADERS, type RecordSet } from '../../record.ts'
 import type { Row } from '../port.ts'
 
 export class CachedRow<V> implements Row<V> {
@@ -15,10 +15,10 @@ export class CachedRow<V> implements Row<V> {
   used = true
   /** False after eviction: whoever still holds it holds a copy of what the database has. */
   cached = true
-  /** Database key, from flush to persisted. */
+  /** What the changelog got and the database has not: row `at` of a flush's set; or row bytes under `key`, null = tombstone. */
+  flushed: RecordSet | Buffer | null | undefined = undefined
+  at = 0
   key: Buffer | undefined = undefined
-  /** What the changelog got and the database has not: row bytes, or null = tombstone. */
-  flushed: Buffer | null | undefined = undefined
   /** On its way from the database: what is in the other fields means nothing until then. */
   loading: Promise<unknown> | undefined = undefined
   /** In a database write that has not been answered. */

@@ -1,10 +1,11 @@
 /** The write-back cache over a task's database: values as objects, serialised once at flush, however often they changed. */
-import type { Headers } from '../../record.ts'
+import type { Headers, RecordSet } from '../../record.ts'
 import { latin1, localKey, ROW_VALUE_AT, readInt64, rowBytes, storeEnd } from '../bytes.ts'
 import type {
   CacheBudget,
   ChangelogSink,
   Database,
+  FlushHandler,
   MaybePromise,
   Row,
   RowStore,
@@ -12,7 +13,8 @@ import type {
   WriteBatch
 } from '../port.ts'
 import { type Evictor, enrol, resign, shrink } from './budget.ts'
-import { decodeFault, encodeFault } from './faults.ts'
+import { encodeRows, flushedBytes, flushedKey } from './encode.ts'
+import { decodeFault, describeKey } from './faults.ts'
 import { IdFilter } from './idFilter.ts'
 import { CachedRow } from './row.ts'
 import { mergeScan, overlayOf, type Scanned, type ScanRange } from './scan.ts'
@@ -44,7 +46,7 @@ export interface RowStoreOptions<V> {
 export class CachedRowStore<V> implements RowStore<V>, Evictor {
   readonly spec: StoreSpec<unknown, V>
   readonly id: number
-  onFlush: ((row: Row<V>, old: V | null) => MaybePromise<void>) | undefined = undefined
+  onFlush: FlushHandler<V> | undefined = undefined
 
   /** Calls of `set` since it was opened. */
   changes = 0
@@ -152,7 +154,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   flush(changelog: ChangelogSink | undefined): MaybePromise<void> {
     const rows = this.changed
     if (rows.length === 0) return
-    const encoded = this.#encode(rows) // first all of them: a value that does not encode must not leave others half-written
+    const encoded = encodeRows(this.spec, this.id, rows) // first all of them: a value that does not encode must not leave others half-written
     this.changed = []
     this.#giving = rows
     for (const row of rows) row.dirty = false
@@ -169,10 +171,11 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     // A write that failed leaves its rows here: they stay held, its task is about to close.
     this.#writing = this.#writing.length > 0 ? this.#writing.concat(rows) : rows
     for (const row of rows) {
-      if (row.flushed) {
+      const bytes = flushedBytes(row)
+      if (bytes !== null) {
         this.#remember(row.id)
-        batch.put(row.key!, row.flushed)
-      } else batch.delete(row.key!)
+        batch.put(flushedKey(row), bytes)
+      } else batch.delete(flushedKey(row))
       row.flushed = undefined
       row.writing = true
     }
@@ -182,7 +185,6 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     for (const row of this.#writing) {
       row.writing = false
       if (row.flushed !== undefined) continue
-      row.key = undefined
       if (row.value === null && !row.dirty) row.timestamp = -1
     }
     this.#writing = []
@@ -353,48 +355,32 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     return row
   }
 
-  #encode(rows: readonly CachedRow<V>[]): (Buffer | null)[] {
-    const encoded = new Array<Buffer | null>(rows.length)
-    const serde = this.spec.value
-    for (let i = 0; i < rows.length; i++) {
-      const row = rows[i]!
-      if (row.value === null) {
-        encoded[i] = null
-        continue
-      }
-      try {
-        encoded[i] = serde.encode(row.value)
-      } catch (cause) {
-        throw encodeFault(this.spec, row.id, cause)
-      }
-    }
-    return encoded
-  }
-
   /** One row to the changelog and downstream. A throw leaves it and those behind it dirty. */
   #give(
     rows: readonly CachedRow<V>[],
-    encoded: readonly (Buffer | null)[],
+    encoded: RecordSet,
     i: number,
     changelog: ChangelogSink | undefined
   ): MaybePromise<void> {
     const row = rows[i]!
     // Set again while a row before it was on its way downstream: the next flush gives it, once, with the newer value.
     if (row.dirty) return
-    const value = encoded[i]!
     const old = row.sent
-    if (value === null && old === null) {
+    if (row.value === null && old === null) {
       row.timestamp = -1
       return // it came and went between two flushes: nobody has seen it
     }
     try {
-      row.key ??= localKey(this.id, row.id)
-      changelog?.(row.key.subarray(2), value, row.timestamp)
+      if (changelog !== undefined) {
+        if (changelog.row !== undefined) changelog.row(encoded, i)
+        else changelog(encoded.key(i)!, encoded.value(i), row.timestamp)
+      }
       if (row.flushed === undefined) this.flushed.push(row)
-      row.flushed = value === null ? null : rowBytes(row.timestamp, value)
-      this.#resize(row, value === null ? 0 : value.length)
+      row.flushed = encoded
+      row.at = i
+      this.#resize(row, row.value === null ? 0 : encoded.valueEnd[i]! - encoded.valueStart[i]!)
       row.sent = row.value
-      const answer = this.onFlush?.(row, old)
+      const answer = this.onFlush?.(row, old, encoded, i)
       if (answer instanceof Promise) return answer
     } catch (error) {
       this.#keep(rows, i)
@@ -405,7 +391,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   async #giveRest(
     first: Promise<void>,
     rows: readonly CachedRow<V>[],
-    encoded: readonly (Buffer | null)[],
+    encoded: RecordSet,
     from: number,
     changelog: ChangelogSink | undefined
   ): Promise<void> {
@@ -477,5 +463,10 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     } catch (cause) {
       throw decodeFault(this.spec, id, cause)
     }
+  }
+
+  /** The key as text for messages. */
+  protected describe(id: string): string {
+    return describeKey(this.spec, id)
   }
 }
