@@ -6,6 +6,7 @@ import type { Guarantee } from '../lib/task/port.ts'
 import { startKafka } from '../lib/testing/kafka.ts'
 import { writePage } from './harness/page.ts'
 import { runWorkload } from './harness/pairs.ts'
+import { progress } from './harness/progress.ts'
 import { machine, report, resultLines, table, timesTable, writeJson } from './harness/report.ts'
 import { SIDES } from './harness/sides.ts'
 import type { PeerName, Result } from './harness/types.ts'
@@ -20,12 +21,12 @@ const REPORT = fileURLToPath(new URL('report/', import.meta.url))
 
 const HELP = `npm run bench -- [options] [workload …]
   workloads         records/s: ${WORKLOADS.map(({ name }) => name).join(', ')};
-                    times: ${SPECIALS.map(({ name }) => name).join(', ')} (default: all; --only NAME says the same)
+                    others: ${SPECIALS.map(({ name }) => name).join(', ')} (default: all; --only NAME says the same)
   --peer NAME       ${PEERS.join(', ')}, none; may be repeated (default kafka-streams and kafka-streams-tuned)
   --guarantee NAME  at-least-once or exactly-once (default: both)
   --records N       input records of each workload (default 1000000)
   --pairs N         runs of each side, alternately (default 3)
-  --quick           20,000 records, one pair without a warm-up, kafka-streams only (at-least-once), no times, no targets:
+  --quick           20,000 records, one pair without a warm-up, kafka-streams only (at-least-once), workloads only, no targets:
                     is every result right?
   --brokers LIST    host:port[,host:port]: use this Kafka instead of starting one (topics bench-… are made and removed)
   --json FILE       write the figures to FILE
@@ -102,22 +103,25 @@ async function run(wish: NonNullable<ReturnType<typeof options>>): Promise<void>
   const own = wish.brokers ? undefined : await startKafka({ jvm: 'steady', log: (line) => console.error(line) })
   const brokers = own?.brokers ?? wish.brokers!.split(',')
   const broker = own?.how ?? `Kafka at ${brokers}`
-  console.log(`${broker}\n${machine()}\n`)
+  const bench = { ...wish, brokers, warmUp: !quick }
+  const names = [...workloads, ...specials].map(({ name }) => name)
+  const { whole, at } = progress(names, bench)
+  console.log(`${broker}\n${machine()}\n${whole}\n`)
   const results: Result[] = []
   const measures: Measure[] = []
   try {
-    for (const each of workloads) {
-      console.log(`${each.name}: ${wish.records.toLocaleString('en')} records, ${each.about}`)
-      const part = await runWorkload(each, { ...wish, brokers, warmUp: !quick })
+    for (const [n, each] of workloads.entries()) {
+      console.log(`${at(n)} ${each.name}: ${wish.records.toLocaleString('en')} records, ${each.about}`)
+      const part = await runWorkload(each, bench)
       results.push(...part)
       if (part.length > 0) console.log(`\n${part.map(resultLines).join('\n')}\n`)
       if (json) await writeJson(json, report(broker, results, measures))
     }
-    for (const each of specials) {
-      console.log(`\n${each.name}: ${each.about}`)
+    for (const [n, each] of specials.entries()) {
+      console.log(`\n${at(workloads.length + n)} ${each.name}: ${each.about}`)
       const transport = kafkaTransport({ brokers })
       try {
-        measures.push(...(await each.run(transport, { ...wish, brokers, warmUp: !quick })))
+        measures.push(...(await each.run(transport, bench)))
       } finally {
         await transport.close()
       }

@@ -1,4 +1,4 @@
-/** All benches that measure a time, in the order they are run. */
+/** All benches that measure something else than the records/s of a workload, in the order they are run. */
 import { failover } from './failover.ts'
 import { latency } from './latency.ts'
 import { long } from './long.ts'
