@@ -21,6 +21,11 @@ import { eventAt, type Invoice, type OrderEvent, orderMachine } from './workload
 
 const TARGET = 100_000
 const PARTITIONS = 4
+const HELP = `npm run bench -- machine [options]
+  --records N   transitions (default 1000000)
+  --keys N      machines (default 10000)
+  --pairs N     runs of each side, alternately (default 3)
+  --timers off  without the timer of each round (default on)`
 
 interface Options {
   readonly records: number
@@ -137,27 +142,44 @@ if (process.argv[2]?.startsWith('{')) {
   console.log(JSON.stringify(side === 'actors' ? actors(options) : await behaviour(options)))
 } else pairs()
 
-function pairs(): void {
-  const { values } = parseArgs({
-    allowPositionals: true,
-    options: {
-      records: { type: 'string', default: '1000000' },
-      keys: { type: 'string', default: '10000' },
-      pairs: { type: 'string', default: '3' },
-      timers: { type: 'string', default: 'on' }
+function wanted(): Options & { pairs: number } {
+  try {
+    const { values } = parseArgs({
+      allowPositionals: true,
+      options: {
+        records: { type: 'string', default: '1000000' },
+        keys: { type: 'string', default: '10000' },
+        pairs: { type: 'string', default: '3' },
+        timers: { type: 'string', default: 'on' },
+        help: { type: 'boolean', short: 'h' }
+      }
+    })
+    if (values.help) {
+      console.log(HELP)
+      process.exit(0)
     }
-  })
-  const options: Options = {
-    records: Number(values.records),
-    keys: Number(values.keys),
-    timers: values.timers !== 'off'
+    if (!['on', 'off'].includes(values.timers)) throw new Error(`--timers is on or off, not "${values.timers}".`)
+    const [records, keys, pairs] = (['records', 'keys', 'pairs'] as const).map((name) => {
+      const value = Number(values[name])
+      if (!Number.isInteger(value) || value < 1)
+        throw new Error(`--${name} takes a whole number, not "${values[name]}".`)
+      return value
+    }) as [number, number, number]
+    return { records, keys, pairs, timers: values.timers === 'on' }
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${HELP}`)
+    process.exit(2)
   }
+}
+
+function pairs(): void {
+  const { pairs, ...options } = wanted()
   console.log(
-    `${host()}\nmachine: ${options.records.toLocaleString('en')} transitions of ${options.keys.toLocaleString('en')} keys, timers ${values.timers}`
+    `${host()}\nmachine: ${options.records.toLocaleString('en')} transitions of ${options.keys.toLocaleString('en')} keys, timers ${options.timers ? 'on' : 'off'}`
   )
   const ratios: number[] = []
   const rates: number[] = []
-  for (let pair = 0; pair < Number(values.pairs); pair++) {
+  for (let pair = 0; pair < pairs; pair++) {
     const [theirs, ours] = [run('actors', options), run('behaviour', options)]
     if (theirs.out !== ours.out || theirs.sum !== ours.sum || ours.out === 0) {
       throw new Error(`The sides differ: ${ours.out} records of ${ours.sum}, against ${theirs.out} of ${theirs.sum}.`)

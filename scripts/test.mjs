@@ -14,15 +14,7 @@ npm test -- --node 24          the specs on another Node (its npm package is fet
 
 The broker: KAFKA_BROKERS=host:port,… when set; else Docker through testcontainers; else Apache Kafka's jars on Java 17.`
 
-const { values } = parseArgs({
-  options: {
-    unit: { type: 'boolean' },
-    integration: { type: 'boolean' },
-    grep: { type: 'string' },
-    node: { type: 'string' },
-    help: { type: 'boolean', short: 'h' }
-  }
-})
+const values = parsed()
 if (values.help) {
   console.log(help)
   process.exit(0)
@@ -50,6 +42,23 @@ if (counts.skipped.length > 0)
   console.log(`\nskipped (the reason is printed where it happened):\n  ${counts.skipped.join('\n  ')}`)
 console.log(`\n${counts.passed} passed, ${counts.failed + broken} failed`)
 process.exit(counts.failed + broken > 0 ? 1 : 0)
+
+function parsed() {
+  try {
+    return parseArgs({
+      options: {
+        unit: { type: 'boolean' },
+        integration: { type: 'boolean' },
+        grep: { type: 'string' },
+        node: { type: 'string' },
+        help: { type: 'boolean', short: 'h' }
+      }
+    }).values
+  } catch (error) {
+    console.error(`${error.message}\n\n${help}`)
+    process.exit(2)
+  }
+}
 
 function step(name, command, args) {
   console.log(`\n— ${name}`)

@@ -2,6 +2,7 @@
 import { createActor, toPromise } from 'xstate'
 import { announce, commandLine } from '../embedding/commandLine.ts'
 import { openShop } from '../embedding/shop.ts'
+import { failed } from '../failed.ts'
 import { backendMachine } from './backend.ts'
 import { httpServer } from './server.ts'
 
@@ -9,7 +10,7 @@ const wanted = commandLine({
   name: 'backend',
   what: 'A backend as one XState machine that invokes a stream job and an HTTP server. SIGTERM drains the job; one that fails is built anew after 30 s.'
 })
-const shop = await openShop(wanted)
+const shop = await openShop(wanted).catch(failed)
 const backend = createActor(
   backendMachine({ job: shop.runtime.logic, http: httpServer({ shop, port: wanted.port, onListening: announce }) })
 )

@@ -16,9 +16,9 @@ export interface Wanted {
 /** Prints the help or what is wrong, and ends the process then. */
 export function commandLine({ name, what }: Service): Wanted {
   const command = `npm run example -- ${name}`
-  const help = `${command.padEnd(40)} on the embedded log: nothing else needed
-${`${command} --brokers host:port`.padEnd(40)} on a Kafka of yours (topics shop-orders and shop-totals are made, and stay)
-${`${command} --port 8080`.padEnd(40)} where it listens (default 3000; 0 = any port that is free)
+  const help = `${command.padEnd(48)} on the embedded log: nothing else needed
+${`${command} --brokers host:port`.padEnd(48)} on a Kafka of yours (topics shop-orders and shop-totals are made, and stay)
+${`${command} --port 8080`.padEnd(48)} where it listens (default 3000; 0 = any port that is free)
 
 ${what}`
   const fail = (message: string): never => {

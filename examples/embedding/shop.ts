@@ -25,7 +25,6 @@ const PARTITIONS = 3
 /** Without brokers of a Kafka the log lies in this process and ends with it. */
 export async function openShop({ brokers, port }: Wanted): Promise<Shop> {
   const transport = brokers ? kafkaTransport({ brokers: [...brokers] }) : embeddedTransport()
-  const stateDir = await mkdtemp(join(tmpdir(), 'millrace-shop-'))
   await transport.admin.create(
     [ordersTopic, totalsTopic].map(({ name }) => ({
       topic: name,
@@ -34,6 +33,7 @@ export async function openShop({ brokers, port }: Wanted): Promise<Shop> {
       config: name === totalsTopic.name ? { 'cleanup.policy': 'compact' } : {}
     }))
   )
+  const stateDir = await mkdtemp(join(tmpdir(), 'millrace-shop-'))
   const partitions = (await transport.admin.partitions([ordersTopic.name])).get(ordersTopic.name)!
   const runtime = createRuntime({
     id: 'shop-customers',

@@ -1,5 +1,6 @@
 /** The demo's command line: publishes real flights, runs the job, shows progress, checks every figure against a plain loop. */
 import { commandLine, refuse, stopped } from '../commandLine.ts'
+import { failed } from '../failed.ts'
 import { loadAirports, loadFlights } from './data.ts'
 import { compare, type Figures, recompute } from './expected.ts'
 import { table } from './screen.ts'
@@ -21,10 +22,7 @@ const began = performance.now()
 const flights = loadFlights()
 const airports = loadAirports()
 const input = { flights, airports, seconds, signal }
-const figures = await run().catch((error: unknown) => {
-  if (!signal.aborted) throw error
-  return stopped()
-})
+const figures = await run().catch((error) => (signal.aborted ? stopped() : failed(error)))
 const took = ((performance.now() - began) / 1000).toFixed(1)
 console.log(`\n${table(figures, new Map(airports.map((airport) => [airport.iata, airport.name])))}\n`)
 const { exact, all, wrong } = compare(recompute(flights, airports), figures)

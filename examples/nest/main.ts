@@ -4,13 +4,14 @@ import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { announce, commandLine } from '../embedding/commandLine.ts'
 import { openShop } from '../embedding/shop.ts'
+import { failed } from '../failed.ts'
 import { customersModule } from './service.ts'
 
 const wanted = commandLine({
   name: 'nest',
   what: 'A NestJS service with a stream job inside: a provider starts it with the application and drains it with the application.'
 })
-const shop = await openShop(wanted)
+const shop = await openShop(wanted).catch(failed)
 const app = await NestFactory.create(customersModule(shop), new FastifyAdapter(), { logger: ['error', 'warn'] })
 // Otherwise Nest sends itself the signal again, and the process would not end with status 0.
 app.enableShutdownHooks(['SIGTERM', 'SIGINT'], { useProcessExit: true })

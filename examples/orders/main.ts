@@ -1,5 +1,6 @@
 /** The example's command line: a week of a shop through the job, told in a table, each output compared with a plain loop. */
 import { commandLine, refuse, stopped } from '../commandLine.ts'
+import { failed } from '../failed.ts'
 import { expected } from './expected.ts'
 import { picture } from './picture.ts'
 import { week } from './week.ts'
@@ -20,10 +21,7 @@ if (!Number.isInteger(count) || count < 1) refuse(`--orders ${asked.number} is n
 
 const began = performance.now()
 const happenings = week(count)
-const lines = await run().catch((error: unknown) => {
-  if (!signal.aborted) throw error
-  return stopped()
-})
+const lines = await run().catch((error) => (signal.aborted ? stopped() : failed(error)))
 const seconds = ((performance.now() - began) / 1000).toFixed(1)
 console.log(`\n${picture(happenings, lines)}\n`)
 
