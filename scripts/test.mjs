@@ -40,8 +40,10 @@ if (!values.unit && !values.integration && !values.grep && !values.node)
 
 if (counts.skipped.length > 0)
   console.log(`\nskipped (the reason is printed where it happened):\n  ${counts.skipped.join('\n  ')}`)
+const none = values.grep !== undefined && counts.passed + counts.failed + counts.skipped.length + broken === 0
+if (none) console.log(`\nNo spec has "${values.grep}" in its title.`)
 console.log(`\n${counts.passed} passed, ${counts.failed + broken} failed`)
-process.exit(counts.failed + broken > 0 ? 1 : 0)
+process.exit(counts.failed + broken > 0 || none ? 1 : 0)
 
 function parsed() {
   try {
