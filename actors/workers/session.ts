@@ -163,6 +163,7 @@ export class Session {
       partitionCount: (topic) => this.partitionCount(topic),
       driver: databaseDriver(settings.store),
       stateDirectory: settings.stateDir,
+      takeOver: async (plan) => this.#standbys?.takeOver(plan),
       clock,
       random,
       logger,
@@ -301,12 +302,11 @@ export class Session {
    */
   owns(tasks: ReadonlyMap<string, TaskPlan>, { owners = {}, active, standby }: Omit<AssignmentData, 'version'>): void {
     this.#assigned = tasks
-    // What is to come here stays warm until it does.
-    const kept = new Set([...standby, ...active.filter((task) => this.#standbys?.has(task))])
     const plans = this.#env?.driver.durable ? this.prepared.plans : []
     this.#standbys?.follow(
-      plans.filter(({ id }) => kept.has(id) && !tasks.has(id)),
-      (task) => this.hosts.get(task)?.ended
+      plans.filter(({ id }) => standby.includes(id) && !tasks.has(id)),
+      // What is to come here stays warm until it does, and what has come until it opens.
+      { kept: new Set([...active, ...tasks.keys()]), free: (task) => this.hosts.get(task)?.ended }
     )
     this.#owners = new Map(Object.entries(owners).flatMap(([address, ids]) => ids.map((id) => [id, address])))
     this.#options.router?.changed()
@@ -344,7 +344,6 @@ export class Session {
     const host = new TaskHost({
       plan,
       meta: this.meta,
-      claim: async () => this.#standbys?.release(id),
       create: (p) => this.#options.createTask(p, this.#env!),
       judge: (error) => this.#judge(id, error),
       onLive: () => {

@@ -2,7 +2,7 @@
 import { MillraceError } from '../../lib/errors.ts'
 import { backoffMs, exponential } from '../../lib/supervise/backoff.ts'
 import type { Logger, TaskPlan } from '../../lib/task/port.ts'
-import { followTask, type StandbyEnv } from '../../lib/task/standby.ts'
+import { followTask, type Held, type StandbyEnv } from '../../lib/task/standby.ts'
 import { delay, type Random } from '../../lib/time.ts'
 
 const RETRY = exponential('1s', '1m')
@@ -13,8 +13,13 @@ export interface StandbysOptions {
   readonly onLag: (task: string, lag: number) => void
 }
 
+type Free = (task: string) => Promise<unknown> | undefined
+
 interface Standby {
+  readonly plan: TaskPlan
   readonly stop: AbortController
+  /** The task itself waits for what it has open. */
+  wanted: boolean
   /** By store; empty until something is known. */
   readonly lags: Map<string, number>
   readonly stores: number
@@ -23,15 +28,11 @@ interface Standby {
 export class Standbys {
   readonly #options: StandbysOptions
   readonly #running = new Map<string, Standby>()
-  /** Of each task that ever was one here: free for the task again. */
-  readonly #ended = new Map<string, Promise<void>>()
+  /** Of each task that ever was one here: the directory is free, or comes with it. */
+  readonly #ended = new Map<string, Promise<Held | undefined>>()
 
   constructor(options: StandbysOptions) {
     this.#options = options
-  }
-
-  has(task: string): boolean {
-    return this.#running.has(task)
   }
 
   /** Tasks whose copy is at the end of its changelogs, as far as is known. */
@@ -39,21 +40,31 @@ export class Standbys {
     return [...this.#running].filter(([, standby]) => lagOf(standby) === 0).map(([task]) => task)
   }
 
-  /** From now on these. @param free when a task that ran here has let go of its directory */
-  follow(plans: readonly TaskPlan[], free: (task: string) => Promise<unknown> | undefined): void {
+  /**
+   * From now on these.
+   * @param kept tasks whose standbys go on if there are some: the task itself is to open here
+   * @param free when a task that ran here has let go of its directory
+   */
+  follow(plans: readonly TaskPlan[], { kept, free }: { kept: ReadonlySet<string>; free: Free }): void {
     const wanted = new Set(plans.map(({ id }) => id))
-    for (const id of this.#running.keys()) if (!wanted.has(id)) this.#stop(id)
+    for (const id of this.#running.keys()) if (!wanted.has(id) && !kept.has(id)) this.#stop(id)
     for (const plan of plans) if (!this.#running.has(plan.id)) this.#start(plan, free(plan.id))
   }
 
-  /** Ends the standby, if there is one; resolves when its directory is free. */
-  async release(task: string): Promise<void> {
-    this.#stop(task)
-    await this.#ended.get(task)
+  /** Ends the standby, if there is one. @returns what it had open; undefined when that is nothing, or made for another plan: then it is closed */
+  async takeOver(plan: TaskPlan): Promise<Held | undefined> {
+    const standby = this.#running.get(plan.id)
+    if (standby) standby.wanted = standby.plan.subtopology === plan.subtopology
+    this.#stop(plan.id)
+    const ended = this.#ended.get(plan.id)
+    const held = await ended
+    // Once: what the task has closed must not be found again. A new standby may wait for it already.
+    if (this.#ended.get(plan.id) === ended) this.#ended.delete(plan.id)
+    return held
   }
 
   async close(): Promise<void> {
-    this.follow([], () => undefined)
+    for (const id of this.#running.keys()) this.#stop(id)
     await Promise.all(this.#ended.values())
   }
 
@@ -63,38 +74,40 @@ export class Standbys {
   }
 
   #start(plan: TaskPlan, free: Promise<unknown> | undefined): void {
-    const stop = new AbortController()
     const stores = plan.subtopology.stores.filter(({ logged }) => logged).length
+    const standby = { plan, stop: new AbortController(), wanted: false, lags: new Map<string, number>(), stores }
     const before = Promise.all([free, this.#ended.get(plan.id)])
-    const standby = { stop, lags: new Map<string, number>(), stores }
     this.#running.set(plan.id, standby)
     this.#ended.set(
       plan.id,
-      before.then(() => this.#run(plan, standby))
+      before.then(() => this.#run(standby))
     )
   }
 
   /** Never rejects. */
-  async #run(plan: TaskPlan, standby: Standby): Promise<void> {
+  async #run(standby: Standby): Promise<Held | undefined> {
     const { env, onLag } = this.#options
+    const { plan, stop, lags } = standby
     const { id } = plan
-    const { signal } = standby.stop
-    for (let attempt = 0; !signal.aborted; attempt++) {
+    for (let attempt = 0; !stop.signal.aborted; attempt++) {
       try {
-        await followTask(plan, env, signal, ({ store, from, restored, end }) => {
-          standby.lags.set(store, end - from - restored)
+        const held = await followTask(plan, env, stop.signal, ({ store, from, restored, end }) => {
+          lags.set(store, end - from - restored)
           const lag = lagOf(standby)
           if (lag === 0) attempt = 0
           if (lag !== undefined) onLag(id, lag)
         })
+        if (standby.wanted) return held
+        await held.state.close().finally(() => held.lock.release())
       } catch (error) {
-        standby.lags.clear()
-        if (error === signal.reason) return
+        lags.clear()
+        if (error === stop.signal.reason) break
         const retryMs = backoffMs(RETRY, attempt, env.random)
         env.logger.warn({ task: id, error, retryMs }, `The standby of task ${id} failed; it is opened again`)
-        await delay(env.clock, retryMs, signal).catch(() => {})
+        await delay(env.clock, retryMs, stop.signal).catch(() => {})
       }
     }
+    return undefined
   }
 }
 

@@ -9,8 +9,6 @@ import { type CloseInput, type StepInput, taskMachine } from '../task.ts'
 
 export interface TaskHostOptions {
   readonly plan: TaskPlan
-  /** Before each opening: a standby lets go of the directory. */
-  readonly claim?: () => Promise<void>
   /** A new run for each opening: nothing of a failed one is used again. */
   readonly create: (plan: TaskPlan) => TaskRun
   /** Judges a failure, exactly once, where it happened. */
@@ -49,8 +47,6 @@ export class TaskHost {
 
   open(signal: AbortSignal): Promise<void> {
     return this.#step(signal, async () => {
-      await this.#options.claim?.()
-      signal.throwIfAborted()
       this.#run = this.#options.create(this.plan)
       await this.#run.open(signal)
     })

@@ -7,6 +7,7 @@ import type { Rule } from '../supervise/rules.ts'
 import type { Clock, Random } from '../time.ts'
 import type { OperatorRequest, SubTopology } from '../topology/node.ts'
 import type { RoutedReader } from './readerRouter.ts'
+import type { Held } from './standby.ts'
 
 export type Guarantee = 'at-least-once' | 'exactly-once'
 
@@ -45,6 +46,8 @@ export interface TaskEnv {
   readonly partitionCount: (topic: string) => number
   readonly driver: DatabaseDriver
   readonly stateDirectory: string
+  /** What a standby of the task in this process has open; it follows no more. */
+  readonly takeOver?: ((plan: TaskPlan) => Promise<Held | undefined>) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

@@ -2,8 +2,8 @@
 import { join } from 'node:path'
 import { changelogsOf, type RestoreProgress, restoreStores } from '../changelog/restore.ts'
 import { StoreCorruptedError } from '../errors.ts'
-import { lockDirectory } from '../store/directory.ts'
-import { destroyTaskState, openTaskState } from '../store/taskState.ts'
+import { type DirectoryLock, lockDirectory } from '../store/directory.ts'
+import { destroyTaskState, openTaskState, type TaskState } from '../store/taskState.ts'
 import { abortable } from './abortable.ts'
 import type { TaskEnv, TaskPlan } from './port.ts'
 
@@ -12,19 +12,26 @@ export type StandbyEnv = Pick<
   'applicationId' | 'transport' | 'readers' | 'driver' | 'stateDirectory' | 'cache' | 'clock'
 >
 
+/** What a standby has open: locked, and written up to its positions. */
+export interface Held {
+  readonly lock: DirectoryLock
+  readonly state: TaskState
+}
+
 /**
- * Follows until the signal aborts; by the time it rejects, database and directory are free for the task itself, which restores the rest.
- * @throws the signal's reason; StoreCorruptedError when the state did not fit its log: it is removed, and the next call begins anew; whatever
- * locking, opening or reading throws
+ * Follows until the signal aborts. What it then holds belongs to the caller: to close, or for the task itself, which need not open it again
+ * (RocksDB reads its log of writes first: a second or two for a large state) and restores the rest.
+ * @throws the signal's reason when nothing was open yet; StoreCorruptedError when the state did not fit its log: it is removed, and the next call
+ * begins anew; whatever locking, opening or reading throws
  * @example
- * await followTask(plan, env, signal, ({ end, restored, from }) => console.log(`${end - from - restored} behind`))
+ * const { lock, state } = await followTask(plan, env, signal, ({ end, restored, from }) => console.log(`${end - from - restored} behind`))
  */
 export async function followTask(
   plan: TaskPlan,
   env: StandbyEnv,
   signal: AbortSignal,
   onProgress: (progress: RestoreProgress) => void
-): Promise<void> {
+): Promise<Held> {
   const { applicationId, driver, cache, clock, transport } = env
   const { stores } = plan.subtopology
   const directory = join(env.stateDirectory, plan.id)
@@ -45,13 +52,19 @@ export async function followTask(
         onProgress,
         follow: true
       })
-    } finally {
-      await state.close()
+    } catch (error) {
+      if (error !== signal.reason) {
+        await state.close()
+        throw error
+      }
     }
+    return { lock, state }
   } catch (error) {
-    if (error instanceof StoreCorruptedError) await destroyTaskState(directory, driver)
+    try {
+      if (error instanceof StoreCorruptedError) await destroyTaskState(directory, driver)
+    } finally {
+      await lock.release()
+    }
     throw error
-  } finally {
-    await lock.release()
   }
 }

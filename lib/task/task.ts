@@ -94,8 +94,14 @@ class Task implements TaskRun {
     const undo: (() => Promise<unknown>)[] = []
     try {
       signal.throwIfAborted()
-      let lock: DirectoryLock | undefined
-      if (this.#driver.durable) {
+      const kept = this.#driver.durable ? await env.takeOver?.(plan) : undefined
+      let lock = kept?.lock
+      if (kept)
+        undo.push(
+          () => kept.lock.release(),
+          () => kept.state.close()
+        )
+      else if (this.#driver.durable) {
         lock = await lockDirectory(this.#directory, {
           applicationId: env.applicationId,
           taskId: plan.id,
@@ -106,16 +112,18 @@ class Task implements TaskRun {
       }
       await this.#step('open:locked', signal)
 
-      const state = await openTaskState({
-        directory: this.#directory,
-        applicationId: env.applicationId,
-        taskId: plan.id,
-        driver: this.#driver,
-        specs: plan.subtopology.stores,
-        cache: env.cache,
-        clock: env.clock
-      })
-      undo.push(() => state.close())
+      const state =
+        kept?.state ??
+        (await openTaskState({
+          directory: this.#directory,
+          applicationId: env.applicationId,
+          taskId: plan.id,
+          driver: this.#driver,
+          specs: plan.subtopology.stores,
+          cache: env.cache,
+          clock: env.clock
+        }))
+      if (!kept) undo.push(() => state.close())
       await this.#step('open:database', signal)
 
       // A broker that is gone is asked for minutes; whoever was told to let go must not be waited for as long.

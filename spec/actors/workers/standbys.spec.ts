@@ -22,7 +22,7 @@ const PLAN = {
 } as unknown as TaskPlan
 const entries = (from: number, to: number): Logged[] =>
   Array.from({ length: to - from }, (_, i) => [`k${from + i}`, String(from + i), from + i])
-const notRunning = () => undefined
+const notRunning = { kept: new Set<string>(), free: () => undefined }
 
 interface Kit {
   readonly standbys: Standbys
@@ -65,16 +65,39 @@ describe('the standbys of a runtime', () => {
   const free = async (directory: string): Promise<void> =>
     (await lockDirectory(directory, { applicationId: 'shop', taskId: '0_0' })).release()
 
-  it('are ready at the end of the changelogs, not before, and let go of the directory when they are released', () =>
+  it('are ready at the end of the changelogs, not before, and let go of the directory when they are not wanted any more', () =>
     using(async ({ standbys, log, directory, lags }) => {
       standbys.follow([PLAN], notRunning)
-      expect([standbys.has('0_0'), standbys.ready]).to.eql([true, []])
+      expect(standbys.ready).to.eql([])
       await until(() => standbys.ready.length === 1)
       expect(lags.at(-1)).to.equal(0)
       log.append(TP, entries(50, 60))
       await until(() => lags.length > 1)
-      await standbys.release('0_0')
-      expect([standbys.has('0_0'), log.reading]).to.eql([false, []])
+      standbys.follow([], notRunning)
+      expect(await standbys.takeOver(PLAN)).to.equal(undefined)
+      expect([standbys.ready, log.reading]).to.eql([[], []])
+      await free(directory)
+    }))
+
+  it('give what they have open to the task, once, and follow on until then', () =>
+    using(async ({ standbys, log, directory }) => {
+      standbys.follow([PLAN], notRunning)
+      await until(() => standbys.ready.length === 1)
+      standbys.follow([], { ...notRunning, kept: new Set([PLAN.id]) })
+      expect(standbys.ready).to.eql([PLAN.id])
+      const held = await standbys.takeOver(PLAN)
+      expect([held!.state.position('totals')?.next, log.reading]).to.eql([50, []])
+      await held!.state.close()
+      await held!.lock.release()
+      expect(await standbys.takeOver(PLAN)).to.equal(undefined)
+      await free(directory)
+    }))
+
+  it('close what was opened for a plan that has changed since', () =>
+    using(async ({ standbys, directory }) => {
+      standbys.follow([PLAN], notRunning)
+      await until(() => standbys.ready.length === 1)
+      expect(await standbys.takeOver({ ...PLAN, subtopology: { ...PLAN.subtopology } })).to.equal(undefined)
       await free(directory)
     }))
 
@@ -88,7 +111,7 @@ describe('the standbys of a runtime', () => {
       standbys.follow([PLAN], notRunning)
       await until(() => warned.length === 1)
       expect(warned[0]).to.be.instanceOf(StoreCorruptedError)
-      expect([standbys.ready, standbys.has('0_0')]).to.eql([[], true])
+      expect(standbys.ready).to.eql([])
       log.given = 0
       await clock.advance(1_000)
       await until(() => standbys.ready.length === 1)
@@ -122,7 +145,7 @@ describe('the standbys of a runtime', () => {
       const ended = new Promise<void>((resolve) => {
         gone = resolve
       })
-      standbys.follow([PLAN], () => ended)
+      standbys.follow([PLAN], { ...notRunning, free: () => ended })
       await lock.release()
       gone()
       await until(() => standbys.ready.length === 1)
