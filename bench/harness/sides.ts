@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { javaProgram } from '../../scripts/javaProgram.ts'
 import { pythonProgram } from '../../scripts/pythonProgram.ts'
+import { compiled } from './compiled.ts'
 import type { Job, Side, SideName } from './types.ts'
 
 const at = (path: string): string => fileURLToPath(new URL(`../peers/${path}`, import.meta.url))
@@ -14,7 +15,7 @@ const node =
   (file: string) =>
   async (job: Job): Promise<{ command: string; args: string[] }> => ({
     command: process.execPath,
-    args: [...nodeOptions(), '--import', 'tsx', at(file), JSON.stringify(job)]
+    args: [...nodeOptions(), await compiled(file), JSON.stringify(job)]
   })
 
 const passOnly =
