@@ -97,16 +97,18 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
     this.#rest = undefined
   }
 
+  /** Database keys of [from, to) that the database holds, ascending, at most `limit`. May give some that it does not. */
+  protected async held(from: Buffer, to: Buffer, limit: number): Promise<Buffer[]> {
+    const keys: Buffer[] = []
+    for await (const chunk of this.database.range({ from, to, limit })) for (const [key] of chunk) keys.push(key)
+    return keys
+  }
+
   async #find(bound: string, streamTime: number): Promise<void> {
-    let found = 0
-    let last: Buffer | undefined
-    const range = { from: localKey(this.id, this.#gone), to: localKey(this.id, bound), limit: MOST }
-    for await (const chunk of this.database.range(range)) {
-      for (const [key] of chunk) this.#tombstones.push(key)
-      found += chunk.length
-      last = chunk[chunk.length - 1]?.[0]
-    }
-    const end = found < MOST ? bound : `${last!.toString('latin1', 2)}\0`
+    const keys = await this.held(localKey(this.id, this.#gone), localKey(this.id, bound), MOST)
+    for (const key of keys) this.#tombstones.push(key)
+    const found = keys.length
+    const end = found < MOST ? bound : `${keys[found - 1]!.toString('latin1', 2)}\0`
     // A commit under way has rows in the changelog that the scan may have come too early for.
     for (const row of this.underWay()) {
       if (row.id >= this.#gone && row.id < end) this.#tombstones.push(localKey(this.id, row.id))

@@ -31,6 +31,8 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   #touched: Bucket<V>[] = []
   #dead: string[] = [] // ids of blocks whose entries are rows now
   #oldest = 0 // buckets that begin before are past retention
+  #past: Pick<Bucket<V>, 'start' | 'blocks'>[] = [] // of those, what the database may still hold of them
+  #pastRows = false // it may hold rows, too
 
   constructor(options: RowStoreOptions<Entry<V>[]>) {
     super(options)
@@ -113,10 +115,40 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     const oldest = this.oldest(streamTime)
     if (oldest > this.#oldest) {
       this.#oldest = oldest
-      for (const bucket of this.#buckets.values()) if (bucket.start < oldest) this.#forget(bucket)
-      for (const start of this.#spilled) if (start < oldest) this.#spilled.delete(start)
+      for (const bucket of this.#buckets.values()) {
+        if (bucket.start >= oldest) continue
+        this.#forget(bucket)
+        this.#past.push({ start: bucket.start, blocks: bucket.blocks })
+      }
+      for (const start of this.#spilled) {
+        if (start < oldest && this.#spilled.delete(start)) this.#pastRows = true
+      }
     }
     return super.expire(streamTime)
+  }
+
+  /** Known without a scan, which would read every block for its key. */
+  protected override async held(from: Buffer, to: Buffer, limit: number): Promise<Buffer[]> {
+    if (!this.ready || this.#pastRows) {
+      const keys = await super.held(from, to, limit)
+      if (this.ready && keys.length < limit) {
+        this.#pastRows = false
+        this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
+      }
+      return keys
+    }
+    const keys: Buffer[] = []
+    this.#past.sort((a, b) => a.start - b.start)
+    for (const { start, blocks } of this.#past) {
+      for (let number = 0; number < blocks && keys.length < limit; number++) {
+        const key = localKey(this.id, blockId(start, number))
+        if (key.compare(from) >= 0 && key.compare(to) < 0) keys.push(key)
+      }
+    }
+    if (keys.length < limit) {
+      this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
+    }
+    return keys
   }
 
   override flush(changelog: ChangelogSink | undefined): MaybePromise<void> {
@@ -141,6 +173,8 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#spilled.clear()
     this.#touched = []
     this.#dead = []
+    this.#past = []
+    this.#pastRows = false
     this.#oldest = 0
     this.#loading = undefined
     this.ready = false
