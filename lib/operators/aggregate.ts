@@ -46,7 +46,7 @@ export class AggregateOperator<K, V, A> implements Operator {
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
     const ids = this.#ids.ofRows(set, from, to, key)
-    if (ids) return this.#store.prefetch(present(ids))
+    if (ids) return this.#store.prefetch(ids)
   }
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {

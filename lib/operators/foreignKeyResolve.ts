@@ -2,7 +2,6 @@
 import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
-import { present } from './aggregate.ts'
 import { hashOf, type Response } from './foreignKeyMessages.ts'
 import { latestOf } from './latest.ts'
 import { rawId } from './rawId.ts'
@@ -45,7 +44,7 @@ export class ForeignKeyResolveOperator<K, V, V2, R> implements Operator {
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
     const ids = this.#ids.ofRows(set, from, to, key)
-    if (ids) return this.#store.prefetch(present(ids))
+    if (ids) return this.#store.prefetch(ids)
   }
 
   process(record: StreamRecord<string, Response<V2>>): MaybePromise<void> {

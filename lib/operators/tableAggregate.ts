@@ -2,7 +2,6 @@
 import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
-import { present } from './aggregate.ts'
 import { Expiry } from './expiry.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 
@@ -47,7 +46,7 @@ export class TableAggregateOperator<K, V, A> implements Operator {
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
     const ids = this.#ids.ofRows(set, from, to, key)
-    if (ids) return this.#store.prefetch(present(ids))
+    if (ids) return this.#store.prefetch(ids)
   }
 
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {

@@ -2,7 +2,6 @@
 import { NO_HEADERS, type RecordSet, type Serde, type StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
-import { present } from './aggregate.ts'
 import { latestOf } from './latest.ts'
 import { hasValue, RowIds } from './rowIds.ts'
 import { setStoreTime, storeTime, type Versions, withVersion } from './versions.ts'
@@ -38,7 +37,7 @@ export class VersionedTableOperator<K, V> implements Operator {
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {
     const ids = this.#ids.ofRows(set, from, to, key)
-    if (ids) return this.#store.prefetch(present(ids))
+    if (ids) return this.#store.prefetch(ids)
   }
 
   process(record: StreamRecord<K, V | null | Change<V>>): MaybePromise<void> {

@@ -136,8 +136,8 @@ export interface TaskStore {
 export interface RowStore<V> extends TaskStore {
   /** The cached row, or a promise when it must be read; never undefined: an absent row has value null. */
   row(id: string): MaybePromise<Row<V>>
-  /** Reads all rows of `ids` that are not cached with one multi-get. */
-  prefetch(ids: Iterable<string>): MaybePromise<void>
+  /** Reads all rows of `ids` that are not cached with one multi-get; undefined = a record without a key. */
+  prefetch(ids: Iterable<string | undefined>): MaybePromise<void>
   /** Changes a row obtained by `row` in this batch, and marks it dirty. value null deletes. */
   set(row: Row<V>, value: V | null, timestamp: number, headers: Headers): void
   /** Set by the operator that owns the store. */

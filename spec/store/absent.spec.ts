@@ -132,7 +132,10 @@ describe('a store that was empty when it was opened', () => {
               expected.clear()
             } else {
               await state.store('totals').prefetch(ids)
-              for (const id of ids) {
+              // Mostly in the order of the prefetch, as operators ask, with some left out; sometimes in another.
+              const asked = ids.filter(() => below(4) > 0)
+              if (below(4) === 0) asked.reverse()
+              for (const id of asked) {
                 expect(await read(state, id), `seed ${seed}, step ${step}`).to.equal(expected.get(id) ?? null)
                 const value = below(4) === 0 ? null : below(1_000)
                 await put(state, id, value)

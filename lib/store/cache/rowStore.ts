@@ -59,6 +59,8 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   readonly #budget: CacheBudget
   #bytes = 0
   #hand: IterableIterator<CachedRow<V>> // of the eviction clock
+  #ahead: CachedRow<V>[] = [] // of the last prefetch
+  #at = 0 // the next one of them
   #typical = 64 // bytes of a serialised value, a moving average
   #ids: IdFilter | undefined // of all that is, or may be, in the database; undefined = not known, always read
 
@@ -92,7 +94,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   }
 
   row(id: string): MaybePromise<CachedRow<V>> {
-    const row = this.rows.get(id)
+    const row = this.#next(id) ?? this.rows.get(id)
     if (row === undefined) return this.#read(id)
     row.used = true
     // Two ask for the same row: one read. When it fails, the row is gone from the cache and the second asks anew.
@@ -117,17 +119,23 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     return row
   }
 
-  prefetch(ids: Iterable<string>): MaybePromise<void> {
+  prefetch(ids: Iterable<string | undefined>): MaybePromise<void> {
     let misses: CachedRow<V>[] | undefined
     let pending: Set<Promise<unknown>> | undefined
+    const ahead: CachedRow<V>[] = []
+    this.#ahead = ahead
+    this.#at = 0
     for (const id of ids) {
+      if (id === undefined) continue
       const row = this.rows.get(id)
       if (row === undefined) {
         misses ??= this.#makeRoom()
         const expected = this.#expect(id) // its place in the Map also tells doubles within `ids`
         if (expected.loading !== undefined) misses.push(expected)
+        ahead.push(expected)
         continue
       }
+      ahead.push(row)
       row.used = true
       if (row.loading === undefined || row.loading === UNASKED) continue
       pending ??= new Set()
@@ -238,6 +246,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   clear(): void {
     for (const row of this.rows.values()) row.cached = false
     this.rows.clear()
+    this.#ahead = []
     this.#hand = this.rows.values()
     this.changed = []
     this.flushed = []
@@ -266,6 +275,19 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     row.cached = false
     this.grow(-row.size)
     return row.size
+  }
+
+  /** Mostly rows are asked for in the order in which they were prefetched, some left out: no look-up then. */
+  #next(id: string): CachedRow<V> | undefined {
+    let row = this.#ahead[this.#at]
+    if (row === undefined) return undefined
+    if (row.id !== id) {
+      row = this.#ahead[this.#at + 1]
+      if (row === undefined || row.id !== id) return undefined
+      this.#at++
+    }
+    this.#at++
+    return row.cached ? row : undefined
   }
 
   #read(id: string): MaybePromise<CachedRow<V>> {
