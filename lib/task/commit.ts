@@ -151,7 +151,7 @@ export class Committer {
 
   /**
    * The part of a commit that must not meet a record: what is done so far is flushed and sealed. What comes after belongs to the next
-   * commit, and may be worked on before `finish` is through: nothing of it leaves.
+   * commit, and may be worked on before `finish` is through: nothing of it leaves (but at-least-once, where nothing is logged).
    */
   async begin(signal: AbortSignal): Promise<Cut> {
     const { outbox, producer, queues, saved, state } = this.#options
@@ -160,7 +160,10 @@ export class Committer {
     this.unfinished = true
     await this.#flushStores(signal)
     await this.#step('commit:flushed', signal)
-    const produced = producer.seal()
+    // At-least-once and without a changelog nothing has to stay behind: a later output may be read before this commit is through, and its
+    // latency is not that of a commit.
+    const free = !('sendOffsets' in producer) && this.#changelogs.size === 0
+    const produced = free ? producer.flush() : producer.seal()
     produced.catch(() => {}) // told by `finish`
     const numbers = saved.all()
     for (const { tp, partitionTime } of queues) {
