@@ -111,7 +111,7 @@ function bars(values: object[], order: string[], field: string, title: string, r
       font: 'system-ui, sans-serif',
       view: { stroke: null },
       ...{ axis: { labelColor: INK, titleColor: INK, gridColor: LINES, titleFontWeight: 'normal' } },
-      ...{ legend: { labelColor: INK }, header: { labelColor: INK } }
+      ...{ legend: { labelColor: INK, labelLimit: 0 }, header: { labelColor: INK } }
     }
   } as unknown as TopLevelSpec // its types do not follow the layers put together here
 }
