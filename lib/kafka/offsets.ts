@@ -8,7 +8,7 @@ import { Code, faultOf, kafkaError } from './protocol/errors.ts'
 import { retry } from './retry.ts'
 
 const PATIENCE_MS = 30_000
-/** Transactions that hold offsets back last milliseconds once their producer was fenced; what lasts longer, `clearOffsets` is for. */
+/** Of other producers: those of whoever asks are settled when it has its epoch. */
 const STABLE_PATIENCE_MS = 20_000
 
 export type At = 'start' | 'lso' | 'hw' | { timestamp: number }
@@ -82,7 +82,8 @@ export async function atLeaders<T extends Tp>(
 export async function committedOffsets(
   cluster: Cluster,
   groupId: string,
-  tps: readonly Tp[]
+  tps: readonly Tp[],
+  patienceMs: number = STABLE_PATIENCE_MS
 ): Promise<Map<string, Offset>> {
   const found = new Map<string, Offset>()
   if (tps.length === 0) return found
@@ -93,7 +94,7 @@ export async function committedOffsets(
     request: { groupId, topics: byTopic(tps, ({ partition }) => partition), requireStable: true },
     code: (a) => a.error || firstUnmet(a.topics),
     what: `Reading the offsets of group "${groupId}"`,
-    timeoutMs: STABLE_PATIENCE_MS
+    timeoutMs: patienceMs
   })
   for (const { topic, partitions } of answer.topics) {
     for (const { partition, offset, metadata } of partitions) {

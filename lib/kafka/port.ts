@@ -224,8 +224,11 @@ export interface Transport {
   txnProducer(id: string, options: ProducerOptions & { timeoutMs: number }): Promise<TxnProducer>
   /** By `tpKey`. 'lso' = end for committed readers, 'hw' = end of everything; a timestamp past the end gives -1. */
   offsets(tps: Tp[], at: 'start' | 'lso' | 'hw' | { timestamp: number }): Promise<Map<string, number>>
-  /** By `tpKey`; always stable (waits for pending transactions). Partitions without a commit are left out. */
-  committed(groupId: string, tps: Tp[]): Promise<Map<string, Offset>>
+  /**
+   * By `tpKey`; always stable (waits for pending transactions, `patienceMs` at most, default 20 s). Partitions without a commit are left out.
+   * @throws TransportError 'unstable' when such a transaction does not end
+   */
+  committed(groupId: string, tps: Tp[], patienceMs?: number): Promise<Map<string, Offset>>
   readonly admin: Admin
   close(): Promise<void>
 }

@@ -79,8 +79,8 @@ class WireTransport implements Transport {
     return listOffsets(this.#cluster, tps, at)
   }
 
-  committed(groupId: string, tps: Tp[]): Promise<Map<string, Offset>> {
-    return committedOffsets(this.#cluster, groupId, tps)
+  committed(groupId: string, tps: Tp[], patienceMs?: number): Promise<Map<string, Offset>> {
+    return committedOffsets(this.#cluster, groupId, tps, patienceMs)
   }
 
   async close(): Promise<void> {

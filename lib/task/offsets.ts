@@ -26,12 +26,19 @@ export function sourceOf(sub: SubTopology, topic: string): SourceNode {
 
 /**
  * Stable committed offsets, reset where there is none.
+ * @param patienceMs how long to wait for offsets that are not stable
  * @throws TopicError ERR_NO_OFFSET for a source with `offsetReset: 'none'`
  */
-export async function startOffsets(log: Log, groupId: string, sub: SubTopology, tps: readonly Tp[]): Promise<Start[]> {
+export async function startOffsets(
+  log: Log,
+  groupId: string,
+  sub: SubTopology,
+  tps: readonly Tp[],
+  patienceMs?: number
+): Promise<Start[]> {
   const list = [...tps]
   // Committed first: it waits for a predecessor's transaction to settle, and only then are the ends the final ones.
-  const committed = await log.committed(groupId, list)
+  const committed = await log.committed(groupId, list, patienceMs)
   const ends = await log.offsets(list, 'lso')
   const starts: Start[] = []
   for (const tp of list) {

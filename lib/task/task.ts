@@ -33,6 +33,11 @@ import { Supervisor } from './supervisor.ts'
 
 /** Connections that the producers of a process share; a broker serves one request at a time on each. */
 const LANES = 4
+/**
+ * The predecessor's transaction was settled before its successor got an epoch, so its offsets are stable at once. Those that are not
+ * after this are nobody's; should they be another producer's after all, clearing ours changes nothing, and they are waited for.
+ */
+const SETTLED_MS = 2_000
 /** How long a stopped pump may wait for acknowledgements, and a transaction for its abort, before both are given up. */
 const UNBLOCK_MS = 2_000
 /** Under this name, which no node can have, it is kept when the last record was taken. */
@@ -145,10 +150,11 @@ class Task implements TaskRun {
   async #starts(producer: Producer | TxnProducer): ReturnType<typeof startOffsets> {
     const { transport, applicationId, logger } = this.#env
     const { subtopology, sources } = this.plan
+    const clears = 'clearOffsets' in producer
     try {
-      return await startOffsets(transport, applicationId, subtopology, sources)
+      return await startOffsets(transport, applicationId, subtopology, sources, clears ? SETTLED_MS : undefined)
     } catch (error) {
-      if (!(error instanceof TransportError && error.fault === 'unstable' && 'clearOffsets' in producer)) throw error
+      if (!(error instanceof TransportError && error.fault === 'unstable' && clears)) throw error
       logger.warn({ task: this.plan.id }, 'Offsets of a dead transaction are in the way; they are cleared')
       await producer.clearOffsets(applicationId)
       return startOffsets(transport, applicationId, subtopology, sources)

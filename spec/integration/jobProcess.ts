@@ -87,6 +87,7 @@ const runtime = createRuntime({
 const app = await runtime.run()
 if (process.env.JOB_LOG) app.on('runtime.rebalanced', (event) => print(event, 'rebalanced'))
 const live = new Set<string>()
+tell({ type: 'state', live: [], state: app.state })
 app.on('task.ready', ({ task }) => tell({ type: 'state', live: [...live.add(task)], state: app.state }))
 app.on('task.closed', ({ task }) => {
   live.delete(task)

@@ -11,6 +11,8 @@ export class JobProcess {
   live: string[] = []
   stderr = ''
   readonly exited: Promise<number | null>
+  /** It runs its job, or has ended. A signal before that would meet no handler. */
+  readonly started: Promise<unknown>
   readonly child: ChildProcess
   #gaps: Record<string, number> | undefined
 
@@ -28,6 +30,7 @@ export class JobProcess {
       else this.#gaps = message.gaps
     })
     this.exited = once(this.child, 'exit').then(([code]) => code as number | null)
+    this.started = Promise.race([once(this.child, 'message'), this.exited])
   }
 
   mark(): void {
@@ -41,7 +44,8 @@ export class JobProcess {
     return until(() => this.#gaps)
   }
 
-  terminate(): Promise<number | null> {
+  async terminate(): Promise<number | null> {
+    await this.started
     this.child.kill('SIGTERM')
     return this.exited
   }

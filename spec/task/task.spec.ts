@@ -142,9 +142,9 @@ describe('A task', () => {
       offsets: (tps, place) => transport.offsets(tps, place),
       admin: transport.admin,
       close: () => transport.close(),
-      committed: (group, tps) =>
-        cleared > 0
-          ? transport.committed(group, tps)
+      committed: (group, tps, patienceMs) =>
+        cleared > 0 || patienceMs !== 2_000
+          ? transport.committed(group, tps, patienceMs)
           : Promise.reject(new TransportError('A transaction is being settled', 'unstable', { kafkaCode: 88 })),
       async txnProducer(id, options) {
         const producer = await transport.txnProducer(id, options)
