@@ -47,6 +47,8 @@ export class PartitionQueue implements PartitionWriter {
   acked = 0
   /** So many of its batches may leave: those behind a seal wait. */
   limit = Number.POSITIVE_INFINITY
+  /** Goes when the others have got there: see `Producer.writer`. */
+  last = false
   readonly #owner: QueueOwner
   #full: RecordBatchWriter[] = []
   #sequence = 0

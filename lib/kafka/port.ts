@@ -140,8 +140,11 @@ export interface PartitionWriter extends Tp {
 
 /** Idempotent, acks from all replicas, at most one request in flight, in order per partition. */
 export interface Producer {
-  /** Always the same object for the same partition. */
-  writer(topic: string, partition: number): PartitionWriter
+  /**
+   * Always the same object for the same partition.
+   * @param last what is appended here is sent only by a seal, and when all else that it seals is acknowledged. Ignored in transactions
+   */
+  writer(topic: string, partition: number, last?: boolean): PartitionWriter
   /** Bytes appended and not yet acknowledged. */
   readonly pendingBytes: number
   /** Sends what is appended, without waiting (full batches are sent by themselves). */

@@ -89,7 +89,7 @@ export class Sender implements QueueOwner {
     return this.#failure
   }
 
-  writer(topic: string, partition: number): PartitionWriter {
+  writer(topic: string, partition: number, last = false): PartitionWriter {
     let queues = this.#queues.get(topic)
     if (!queues) {
       queues = []
@@ -99,6 +99,7 @@ export class Sender implements QueueOwner {
     if (!queue) {
       queues[partition] = queue = new PartitionQueue(topic, partition, this)
       if (this.#sealed) queue.limit = 0
+      queue.last = last
     }
     return queue
   }
@@ -217,6 +218,12 @@ export class Sender implements QueueOwner {
     for (const queues of this.#queues.values()) for (const queue of queues) if (queue) yield queue
   }
 
+  /** Something sealed, of those that do not go last, is not acknowledged. */
+  #ahead(): boolean {
+    for (const queue of this.#each()) if (!queue.last && queue.acked < Math.min(queue.closed, queue.limit)) return true
+    return false
+  }
+
   #underWay(): boolean {
     if (this.#sending.size > 0) return true
     for (const queue of this.#waiting) if (queue.flight) return true
@@ -246,8 +253,13 @@ export class Sender implements QueueOwner {
     const unknown: PartitionQueue[] = []
     const strangers: PartitionQueue[] = []
     let wakeAt = Number.POSITIVE_INFINITY
+    let early: boolean | undefined // for those that go last
     for (const queue of this.#waiting) {
       if (this.#held && !queue.flight) continue
+      if (queue.last && !queue.flight) {
+        early ??= !this.#sealed || this.#ahead()
+        if (early) continue
+      }
       if (queue.retryAt > now) wakeAt = Math.min(wakeAt, queue.retryAt)
       else if (this.#options.admitted && !this.#options.admitted(queue)) strangers.push(queue)
       else {

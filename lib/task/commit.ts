@@ -98,9 +98,11 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#options = options
+    const last = !('sendOffsets' in options.producer)
     for (const { spec } of options.stores) {
       if (!spec.logged) continue
-      const writer = options.producer.writer(options.changelogTopic(spec.name), options.partition)
+      // Without a transaction: state that is ahead of the outputs would know the records that come again, and may leave them out.
+      const writer = options.producer.writer(options.changelogTopic(spec.name), options.partition, last)
       const sink = changelogSink(writer)
       this.#changelogs.set(spec.name, { writer, sink })
     }

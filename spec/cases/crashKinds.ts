@@ -67,3 +67,17 @@ export const bells: Kind = {
       }
     })
 }
+
+/** Leaves out what its state knows: a record whose output is lost once the state has it is lost for good. */
+export const once: Kind = {
+  store: 'once',
+  count: () => 1,
+  timers: false,
+  topology: (numbers) => {
+    const t = topology()
+    t.stream(numbers('in'))
+      .deduplicate({ within: '1h', by: ({ value }) => String(value), name: 'once' })
+      .to(numbers('out'))
+    return t
+  }
+}
