@@ -1,8 +1,9 @@
 /** Where a task starts to read: the committed offsets, or what the source says for a partition that has none. */
 import { TopicError, TransportError } from '../errors.ts'
-import type { Transport } from '../kafka/port.ts'
+import type { Producer, Transport, TxnProducer } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
 import type { SourceNode, SubTopology } from '../topology/node.ts'
+import type { TaskEnv, TaskPlan } from './port.ts'
 import { decodeTimes, type OffsetTimes } from './streamTime.ts'
 
 export interface Start {
@@ -29,7 +30,7 @@ export function sourceOf(sub: SubTopology, topic: string): SourceNode {
  * @param patienceMs how long to wait for offsets that are not stable
  * @throws TopicError ERR_NO_OFFSET for a source with `offsetReset: 'none'`
  */
-export async function startOffsets(
+async function startOffsets(
   log: Log,
   groupId: string,
   sub: SubTopology,
@@ -55,6 +56,33 @@ export async function startOffsets(
     })
   }
   return starts
+}
+
+/**
+ * The predecessor's transaction was settled before its successor got an epoch, so its offsets are stable at once. Those that are not
+ * after this were staged by a late request of its, and are cleared. Should they be another producer's after all, clearing ours changes
+ * nothing, and they are waited for.
+ */
+const SETTLED_MS = 2_000
+
+/**
+ * `Start`s of a task that has its producer.
+ * @throws TopicError ERR_NO_OFFSET for a source with `offsetReset: 'none'`
+ */
+export async function settledOffsets(
+  { transport, applicationId, logger }: Pick<TaskEnv, 'transport' | 'applicationId' | 'logger'>,
+  { id, subtopology, sources }: TaskPlan,
+  producer: Producer | TxnProducer
+): Promise<Start[]> {
+  const clears = 'clearOffsets' in producer
+  try {
+    return await startOffsets(transport, applicationId, subtopology, sources, clears ? SETTLED_MS : undefined)
+  } catch (error) {
+    if (!(error instanceof TransportError && error.fault === 'unstable' && clears)) throw error
+    logger.warn({ task: id }, 'Offsets of a dead transaction are in the way; they are cleared')
+    await producer.clearOffsets(applicationId)
+    return startOffsets(transport, applicationId, subtopology, sources)
+  }
 }
 
 /**

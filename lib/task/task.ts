@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { changelogsOf, restoreStores } from '../changelog/restore.ts'
 import { changelogTopic } from '../changelog/topics.ts'
-import { StateError, TransportError } from '../errors.ts'
+import { StateError, type TransportError } from '../errors.ts'
 import type { Batch, GroupMeta, Producer, TxnProducer } from '../kafka/port.ts'
 import { type Tp, tpKey } from '../record.ts'
 import { shrink } from '../store/cache/budget.ts'
@@ -21,7 +21,7 @@ import { asTaskError } from './fenced.ts'
 import { IdleTime } from './idleTime.ts'
 import { Inbox } from './inbox.ts'
 import { Intake } from './intake.ts'
-import { allRead, resetOffset, type Start, startOffsets } from './offsets.ts'
+import { allRead, resetOffset, type Start, settledOffsets } from './offsets.ts'
 import { Outbox } from './outbox.ts'
 import type { TaskEnv, TaskPlan, TaskRun, TaskStep } from './port.ts'
 import { Pump } from './pump.ts'
@@ -33,11 +33,6 @@ import { Supervisor } from './supervisor.ts'
 
 /** Connections that the producers of a process share; a broker serves one request at a time on each. */
 const LANES = 4
-/**
- * The predecessor's transaction was settled before its successor got an epoch, so its offsets are stable at once. Those that are not
- * after this are nobody's; should they be another producer's after all, clearing ours changes nothing, and they are waited for.
- */
-const SETTLED_MS = 2_000
 /** How long a stopped pump may wait for acknowledgements, and a transaction for its abort, before both are given up. */
 const UNBLOCK_MS = 2_000
 /** Under this name, which no node can have, it is kept when the last record was taken. */
@@ -136,28 +131,13 @@ class Task implements TaskRun {
       undo.push(() => producer.close())
       await this.#step('open:producer', signal)
 
-      const starts = await abortable(this.#starts(producer), signal)
+      const starts = await abortable(settledOffsets(env, plan, producer), signal)
       await this.#step('open:offsets', signal)
       this.#opened = { lock, state, producer, starts }
       this.#restored = false
     } catch (error) {
       for (const step of undo.reverse()) await step().catch(() => {})
       throw asTaskError(error, this.plan)
-    }
-  }
-
-  /** Offsets that stay unstable although our predecessor is settled were staged by a late request of its: they are cleared. */
-  async #starts(producer: Producer | TxnProducer): ReturnType<typeof startOffsets> {
-    const { transport, applicationId, logger } = this.#env
-    const { subtopology, sources } = this.plan
-    const clears = 'clearOffsets' in producer
-    try {
-      return await startOffsets(transport, applicationId, subtopology, sources, clears ? SETTLED_MS : undefined)
-    } catch (error) {
-      if (!(error instanceof TransportError && error.fault === 'unstable' && clears)) throw error
-      logger.warn({ task: this.plan.id }, 'Offsets of a dead transaction are in the way; they are cleared')
-      await producer.clearOffsets(applicationId)
-      return startOffsets(transport, applicationId, subtopology, sources)
     }
   }
 
