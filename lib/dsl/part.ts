@@ -21,8 +21,8 @@ export interface Part<K, V> {
   readonly value: Serde<V> | undefined
   /** The key was changed since the last topic: records may lie in the wrong partition for it. */
   readonly rekeyed: boolean
-  /** Behind windows: how long after its end, in stream time, a window may still change (sessions: with the gap), ms. */
-  readonly grace?: number
+  /** Behind windows: a window is closed once stream time has passed its end by so much, ms: the grace; an inclusive end: 1 more; sessions: the gap too. */
+  readonly closesAfter?: number
   /** Behind windows that close by wall clock: after so long without a record, ms. */
   readonly idleMs?: number | undefined
 }

@@ -103,7 +103,6 @@ export function addSessions<K, V, A>(
   const create = (): SessionAggregateOperator<K, V, A> =>
     new SessionAggregateOperator(name, key, windows, next, merge, behaviour)
   step(part, what, { name, stores: [name] }, create)
-  const grace = windows.gap + windows.grace
   const result = {
     ...part,
     node: name,
@@ -111,7 +110,7 @@ export function addSessions<K, V, A>(
     key: sessionWindowed(key),
     value,
     rekeyed: false,
-    grace,
+    closesAfter: windows.gap + windows.grace + 1,
     idleMs: behaviour.idleMs
   }
   return new Table<Windowed<K>, A>(result, () => name)

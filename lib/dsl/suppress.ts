@@ -89,8 +89,8 @@ function checked(
     const idleMs = idleOf(`suppress (${callSite()})`, options)
     return { untilClose: false, wait: ms(until), maxRecords, maxBytes, full: options.full ?? 'emit', idleMs }
   }
-  const { grace } = part
-  if (!part.key || !isWindowed(part.key) || grace === undefined || part.key.size === never) {
+  const { closesAfter } = part
+  if (!part.key || !isWindowed(part.key) || closesAfter === undefined || part.key.size === never) {
     throw new TopologyError(
       `suppress (${callSite()}) waits until windows close, but its table has none that do. Use it behind windowedBy(…), or give it a time: { until: '5m' }.`,
       { code: 'ERR_TOPOLOGY_WINDOW' }
@@ -108,5 +108,5 @@ function checked(
       { code: 'ERR_TOPOLOGY_WINDOW' }
     )
   }
-  return { untilClose: true, wait: grace, maxRecords, maxBytes, full: 'fail', idleMs: part.idleMs }
+  return { untilClose: true, wait: closesAfter, maxRecords, maxBytes, full: 'fail', idleMs: part.idleMs }
 }

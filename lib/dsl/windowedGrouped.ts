@@ -144,8 +144,8 @@ export function addWindows<K, V, A>(
     step(part, what, { name, stores: [name] }, () => new WindowedAggregateOperator(name, key, windows, next, behaviour))
     windowedKey = windowedBySize(key, size)
   }
-  const { grace } = windows
+  const closesAfter = 'difference' in windows ? windows.grace + 1 : windows.grace
   const { idleMs } = behaviour
-  const result = { ...part, node: name, anchor: name, key: windowedKey, value, rekeyed: false, grace, idleMs }
+  const result = { ...part, node: name, anchor: name, key: windowedKey, value, rekeyed: false, closesAfter, idleMs }
   return new Table(result, () => name)
 }

@@ -33,6 +33,7 @@ import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.TestInputTopic;
 import org.apache.kafka.streams.TopologyTestDriver;
 import org.apache.kafka.streams.kstream.*;
+import org.apache.kafka.streams.kstream.internals.suppress.FinalResultsSuppressionBuilder;
 import org.apache.kafka.streams.processor.PunctuationType;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
@@ -426,7 +427,17 @@ public class CaseRunner {
       Suppressed.StrictBufferConfig buffer = e.has("maxRecords")
           ? Suppressed.BufferConfig.maxRecords(e.get("maxRecords").asLong()).shutDownWhenFull()
           : Suppressed.BufferConfig.unbounded();
-      return t.suppress((Suppressed) Suppressed.untilWindowCloses(buffer));
+      Suppressed untilClose = Suppressed.untilWindowCloses(buffer);
+      JsonNode windows = e;
+      while (windows != null && !windows.has("window")) windows = windows.get("in");
+      JsonNode w = windows == null ? null : windows.get("window");
+      // See differences.ts: while the end still takes records, the result waits.
+      if (w != null && (w.get("kind").asText().equals("sliding") || w.get("kind").asText().equals("session"))) {
+        long gap = w.has("gapMs") ? w.get("gapMs").asLong() : 0;
+        long grace = w.has("graceMs") ? w.get("graceMs").asLong() : 0;
+        untilClose = ((FinalResultsSuppressionBuilder) untilClose).buildFinalResultsSuppression(Duration.ofMillis(gap + grace + 1));
+      }
+      return t.suppress(untilClose);
     }
     Suppressed.BufferConfig buffer = Suppressed.BufferConfig.unbounded();
     if (e.has("maxRecords")) {

@@ -99,6 +99,8 @@ function sameChanges(ours: readonly CaseRecord[][], theirs: readonly CaseRecord[
  *
  * - Emit on close gives only windows and sessions that the store still keeps, so a jump of stream time loses them: its stores keep them a
  *   day longer (records find closed sessions no more than before). We emit every closed window.
+ * - Suppress until close gives a sliding window or session in the last ms in which that takes records, so it may come twice. There it waits
+ *   1 ms more. Ours waits until the window is closed.
  * - Stores of sliding windows forget windows that tell of the record before one that is not late yet: they keep them a day longer too.
  * - Stores hide what is exactly their retention behind their own time: of a stream joined with itself pairs in the window, of sessions one that
  *   still takes records. There the stores keep a millisecond more. We keep that millisecond.

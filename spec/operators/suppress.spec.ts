@@ -1,8 +1,18 @@
 /** Suppress: until windows close, until a time has passed, bounded; durable over restarts, with and without cache. */
 import { expect } from 'chai'
-import { hopping, type SuppressOptions, session, topic, topology, tumbling, unlimited } from '../../lib/dsl/index.ts'
+import {
+  hopping,
+  type SuppressOptions,
+  session,
+  sliding,
+  topic,
+  topology,
+  tumbling,
+  unlimited
+} from '../../lib/dsl/index.ts'
 import { ConfigError, TopologyError } from '../../lib/errors.ts'
 import { json, nullable, string } from '../../lib/serde/index.ts'
+import type { Windowed } from '../../lib/serde/windowed.ts'
 import { type Driver, drive } from '../../lib/testing/drive.ts'
 import { seededRandom } from '../../lib/time.ts'
 
@@ -131,6 +141,36 @@ describe('suppress until windows close', () => {
     for (const time of [1, 2, 12, 14, 3, 15]) await d.send(numbers, 'a', 1, { timestamp: time })
     expect(plain(d)).to.deep.equal([['a 0', -3, 3]])
   })
+
+  for (const cache of [true, false]) {
+    it(`waits while a window whose end is inclusive takes records of the last ms, so it comes once, cache ${cache ? 'on' : 'off'}`, async () => {
+      for (const [kind, closes] of [
+        ['sliding', 106],
+        ['session', 116]
+      ] as const) {
+        const t = topology()
+        const grouped = t.stream(numbers).groupByKey()
+        const how = { grace: 5 }
+        const windowed =
+          kind === 'sliding' ? grouped.windowedBy(sliding(10, how)) : grouped.windowedBy(session(10, how))
+        windowed.count({ name: 'counts' }).suppress({ until: 'close', name: 'final' }).toStream().to('out')
+        const d = await drive(t, { cache })
+        const send = async (key: string, timestamp: number): Promise<unknown[]> => {
+          await d.send(numbers, key, 1, { timestamp })
+          await d.commit()
+          const windows = d.output('out').map(({ key, value }) => ({ ...(key as unknown as Windowed<string>), value }))
+          return windows.filter(({ key, end }) => key === 'a' && end === 100).map(({ value }) => value)
+        }
+        expect(await send('a', 100), kind).to.deep.equal([])
+        expect(await send('b', closes - 1), kind).to.deep.equal([])
+        expect(await send('a', 95), `${kind}: it takes the last one`).to.deep.equal([])
+        expect(await send('b', closes), kind).to.deep.equal([2])
+        expect(await send('a', 95), `${kind}: late`).to.deep.equal([])
+        expect(await send('b', 1_000), kind).to.deep.equal([])
+        await d.close()
+      }
+    })
+  }
 
   it('fails the task, and loses nothing, when more waits than it may hold', async () => {
     const d = await drive(final(1_000, { maxRecords: 3, full: 'fail' }), { cache: false })
