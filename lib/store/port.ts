@@ -128,6 +128,8 @@ export interface TaskStore {
   persisted(): void
   /** A changelog record on restore, straight into the batch, without the cache. */
   restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void
+  /** As `restore`, for all records of a set that have a key. */
+  restoreSet(batch: WriteBatch, set: RecordSet): void
   /** Stream time passed: drops what is past retention (tombstones to the changelog at the next flush, range delete at persist). */
   expire?(streamTime: number): MaybePromise<void>
 }

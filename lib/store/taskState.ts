@@ -9,7 +9,7 @@ import { Dictionary, type Position } from './dictionary.ts'
 import type { Entry } from './join/entries.ts'
 import { JoinStore } from './join/joinStore.ts'
 import { makeDirectory } from './makeDirectory.ts'
-import type { CacheBudget, Database, DatabaseDriver, StoreSpec, TaskStore, WriteBatch } from './port.ts'
+import type { CacheBudget, Database, DatabaseDriver, StoreSpec } from './port.ts'
 import { type KnownRows, knownRows, restoreIndex } from './restoreIndex.ts'
 import { WindowRowStore } from './windowRows.ts'
 
@@ -177,7 +177,7 @@ export class TaskState {
         const target = this.store(store)
         const { index } = target.spec
         for (const set of sets) {
-          restoreSet(target, batch, set)
+          target.restoreSet(batch, set)
           if (index) restoreIndex(index, this.store(index.store), batch, set, before.get(store)!)
         }
         this.#dictionary.writePosition(batch, store, next, at)
@@ -209,12 +209,5 @@ export class TaskState {
     for (const name of this.#dictionary.positioned()) {
       if (this.#byName.has(name)) write(name, this.#dictionary.position(name)!.next)
     }
-  }
-}
-
-function restoreSet(store: TaskStore, batch: WriteBatch, set: RecordSet): void {
-  for (let i = 0; i < set.count; i++) {
-    const key = set.key(i)
-    if (key !== null) store.restore(batch, key, set.value(i), set.timestamps[i]!)
   }
 }

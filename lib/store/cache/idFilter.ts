@@ -30,7 +30,15 @@ export class IdFilter {
 
   /** @returns false when there is no room for it: from now on the filter must not be asked */
   add(id: string): boolean {
-    const h = hash(id)
+    return this.#add(hash(id))
+  }
+
+  /** As `add`, of the id whose characters are [start, end) of `bytes`. */
+  addBytes(bytes: Uint8Array, start: number, end: number): boolean {
+    return this.#add(hashBytes(bytes, start, end))
+  }
+
+  #add(h: number): boolean {
     if (this.#find(h)) return true
     if (this.#room === 0 && !this.#grow()) return false
     this.#room--
@@ -87,9 +95,19 @@ function take(budget: CacheBudget, bytes: number): boolean {
 function hash(id: string): number {
   let h = 0x811c9dc5 | 0
   for (let i = 0; i < id.length; i++) h = Math.imul(h ^ id.charCodeAt(i), 0x01000193)
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
-  return h ^ (h >>> 16)
+  return finished(h)
+}
+
+function hashBytes(bytes: Uint8Array, start: number, end: number): number {
+  let h = 0x811c9dc5 | 0
+  for (let i = start; i < end; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193)
+  return finished(h)
+}
+
+function finished(h: number): number {
+  let x = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
+  return x ^ (x >>> 16)
 }
 
 /** Between two probes: odd, so that they differ, and from the high half of the hash, which the first one did not use. */

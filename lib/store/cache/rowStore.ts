@@ -16,6 +16,7 @@ import { type Evictor, enrol, resign, shrink } from './budget.ts'
 import { encodeRows, flushedBytes, flushedKey } from './encode.ts'
 import { decodeFault, describeKey } from './faults.ts'
 import { IdFilter } from './idFilter.ts'
+import { restoreRows } from './restored.ts'
 import { CachedRow } from './row.ts'
 import { mergeScan, overlayOf, type Scanned, type ScanRange } from './scan.ts'
 
@@ -200,15 +201,17 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   }
 
   restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void {
-    const local = Buffer.allocUnsafe(2 + key.length)
-    local[0] = this.id >>> 8
-    local[1] = this.id & 0xff
-    local.set(key, 2)
+    const id = latin1(key)
+    const local = localKey(this.id, id)
     if (value === null) batch.delete(local)
     else {
-      this.#remember(latin1(key))
+      this.#remember(id)
       batch.put(local, rowBytes(timestamp, value))
     }
+  }
+
+  restoreSet(batch: WriteBatch, set: RecordSet): void {
+    if (!restoreRows(batch, set, this.id, this.#ids)) this.#knowNothing()
   }
 
   /** Rows by the order of their ids, cache over database, as they are at this call. */
@@ -265,8 +268,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   /** `clear`, and the budget forgets this cache. */
   release(): void {
     this.clear()
-    this.#ids?.clear()
-    this.#ids = undefined
+    this.#knowNothing()
     resign(this.#budget, this)
   }
 
@@ -309,8 +311,11 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
 
   /** Before the row is written: a filter that knows too much only costs a read. */
   #remember(id: string): void {
-    if (this.#ids === undefined || this.#ids.add(id)) return
-    this.#ids.clear()
+    if (this.#ids !== undefined && !this.#ids.add(id)) this.#knowNothing()
+  }
+
+  #knowNothing(): void {
+    this.#ids?.clear()
     this.#ids = undefined
   }
 

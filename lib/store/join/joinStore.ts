@@ -1,5 +1,5 @@
 /** What one side of a stream-stream join has seen: in memory while it fits, written in blocks instead of row by row. */
-import { NO_HEADERS } from '../../record.ts'
+import { NO_HEADERS, type RecordSet } from '../../record.ts'
 import { localKey, ROW_VALUE_AT, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
 import { overShare } from '../cache/budget.ts'
 import { decodeFault } from '../cache/faults.ts'
@@ -161,10 +161,10 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#bury(changelog)
   }
 
-  override restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void {
+  override restoreSet(batch: WriteBatch, set: RecordSet): void {
     this.ready = false
     this.#loading = undefined
-    super.restore(batch, key, value, timestamp)
+    super.restoreSet(batch, set)
   }
 
   override clear(): void {
