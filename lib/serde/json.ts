@@ -2,6 +2,7 @@
 import { DecodeError, EncodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import { utf8 } from './slices.ts'
+import { writeText, written } from './write.ts'
 
 /** The part of the Standard Schema interface (zod, valibot, arktype …) that json() uses. */
 export interface StandardSchema<T> {
@@ -14,7 +15,7 @@ type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] }
 
-function encode(value: unknown): Buffer {
+function textOf(value: unknown): string {
   let text: string | undefined
   try {
     text = JSON.stringify(value)
@@ -27,8 +28,13 @@ function encode(value: unknown): Buffer {
       `json() cannot encode ${describe(value)}: JSON has no form for it, it would come back as something else. Give plain data, or a serde of your own.`
     )
   }
-  return Buffer.from(text, 'utf8')
+  return text
 }
+
+const encode = written(
+  (value: unknown): Buffer => Buffer.from(textOf(value), 'utf8'),
+  (value, target, at) => writeText(textOf(value), target, at)
+)
 
 const isCollection = (value: unknown): boolean =>
   value instanceof Map || value instanceof Set || value instanceof RegExp || value instanceof Promise

@@ -1,6 +1,7 @@
 /** Numbers in Java's binary forms: int (4 bytes), long (8), double (8), big-endian. */
 import { DecodeError, EncodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
+import { written } from './write.ts'
 
 const TWO_32 = 4_294_967_296
 
@@ -34,15 +35,21 @@ const INT: Serde<number> = {
   }
 }
 
+function writeLong(value: number, target: Buffer, at: number): number {
+  if (!Number.isSafeInteger(value)) refuse('long', 'whole numbers between ±(2^53 − 1)', value)
+  if (at + 8 > target.length) return -1
+  target.writeInt32BE(Math.floor(value / TWO_32), at)
+  target.writeUInt32BE(value >>> 0, at + 4)
+  return at + 8
+}
+
 const LONG: Serde<number> = {
   name: 'long',
-  encode(value) {
-    if (!Number.isSafeInteger(value)) refuse('long', 'whole numbers between ±(2^53 − 1)', value)
+  encode: written((value) => {
     const out = Buffer.allocUnsafe(8)
-    out.writeInt32BE(Math.floor(value / TWO_32), 0)
-    out.writeUInt32BE(value >>> 0, 4)
+    writeLong(value, out, 0)
     return out
-  },
+  }, writeLong),
   decode(bytes, start, end) {
     sized('long', 8, start, end)
     const value = bytes.readInt32BE(start) * TWO_32 + bytes.readUInt32BE(start + 4)

@@ -2,18 +2,22 @@
 import { EncodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import { utf8 } from './slices.ts'
+import { writeText, written } from './write.ts'
+
+const textOf = (value: string): string => {
+  if (typeof value === 'string') return value
+  throw new EncodeError(
+    `string() cannot encode ${typeof value === 'object' ? 'an object' : `the ${typeof value} ${String(value)}`}: ` +
+      `give text, or use json() or another serde for this topic.`
+  )
+}
 
 const STRING: Serde<string> = {
   name: 'string',
-  encode(value) {
-    if (typeof value !== 'string') {
-      throw new EncodeError(
-        `string() cannot encode ${typeof value === 'object' ? 'an object' : `the ${typeof value} ${String(value)}`}: ` +
-          `give text, or use json() or another serde for this topic.`
-      )
-    }
-    return Buffer.from(value, 'utf8')
-  },
+  encode: written(
+    (value) => Buffer.from(textOf(value), 'utf8'),
+    (value, target, at) => writeText(textOf(value), target, at)
+  ),
   decode: utf8
 }
 

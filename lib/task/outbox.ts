@@ -3,6 +3,7 @@ import { EncodeError, MillraceError, nearest, TopicError, TransportError } from 
 import { partitionFor, stickyPartitioner } from '../kafka/partitioner.ts'
 import type { PartitionWriter, Producer } from '../kafka/port.ts'
 import type { Serde, StreamRecord } from '../record.ts'
+import { type Write, writeOf } from '../serde/write.ts'
 import type { MaybePromise } from '../store/port.ts'
 import type { Random } from '../time.ts'
 import type { SinkNode } from '../topology/node.ts'
@@ -18,8 +19,13 @@ interface Target {
   readonly writers: (PartitionWriter | undefined)[]
 }
 
+/** What a record in hand is written to, until it is appended a moment later. Larger ones get a Buffer of their own. */
+const WRITTEN = { key: Buffer.allocUnsafeSlow(8 << 10), value: Buffer.allocUnsafeSlow(64 << 10) }
+
 interface Way {
   readonly sink: SinkNode
+  readonly writeKey: Write<unknown> | undefined
+  readonly writeValue: Write<unknown> | undefined
   /** undefined when the topic is chosen per record. */
   readonly fixed: Target | undefined
 }
@@ -80,8 +86,9 @@ export class Outbox {
       keyStart = keySet.keyStart[record._row]!
       key = keyEnd < 0 ? null : keySet.bytes
     } else {
-      key = this.#encode(sink, target.topic, record, 'key')
-      if (key !== null) keyEnd = key.length
+      keyEnd = way.writeKey === undefined ? -1 : this.#write(way.writeKey, sink, target.topic, record, 'key')
+      key = keyEnd >= 0 ? WRITTEN.key : this.#encode(sink, target.topic, record, 'key')
+      if (keyEnd < 0) keyEnd = key === null ? 0 : key.length
     }
 
     const valueSet = record.rawValue(sink.value)
@@ -93,8 +100,9 @@ export class Outbox {
       valueStart = valueSet.valueStart[record._row]!
       value = valueEnd < 0 ? null : valueSet.bytes
     } else {
-      value = this.#encode(sink, target.topic, record, 'value')
-      if (value !== null) valueEnd = value.length
+      valueEnd = way.writeValue === undefined ? -1 : this.#write(way.writeValue, sink, target.topic, record, 'value')
+      value = valueEnd >= 0 ? WRITTEN.value : this.#encode(sink, target.topic, record, 'value')
+      if (valueEnd < 0) valueEnd = value === null ? 0 : value.length
     }
 
     const partition =
@@ -132,7 +140,12 @@ export class Outbox {
   #way(sink: SinkNode): Way {
     let way = this.#ways.get(sink)
     if (way === undefined) {
-      way = { sink, fixed: typeof sink.topic === 'string' ? this.#target(sink, sink.topic) : undefined }
+      way = {
+        sink,
+        writeKey: writeOf(sink.key as Serde<unknown>),
+        writeValue: writeOf(sink.value as Serde<unknown>),
+        fixed: typeof sink.topic === 'string' ? this.#target(sink, sink.topic) : undefined
+      }
       this.#ways.set(sink, way)
     }
     this.#last = way
@@ -168,19 +181,34 @@ export class Outbox {
   #encode(sink: SinkNode, topic: string, record: AnyRecord, part: 'key' | 'value'): Buffer | null {
     const content: unknown = part === 'key' ? record.key : record.value
     if (content === null || content === undefined) return null
-    const serde: Serde<unknown> = sink[part]
     try {
-      return serde.encode(content)
+      return (sink[part] as Serde<unknown>).encode(content)
     } catch (cause) {
-      throw new EncodeError(
-        `Sink "${sink.name}" (topic "${topic}"): the ${part} of the record with key ${show(record)} cannot be encoded as ${serde.name}: ` +
-          `${cause instanceof Error ? cause.message : String(cause)}. Give the sink a serde that fits, or change the ${part} before it.`,
-        {
-          cause: cause instanceof MillraceError ? (cause.cause ?? cause) : cause,
-          details: { task: this.#options.taskId, node: sink.name, topic, part, serde: serde.name }
-        }
-      )
+      throw this.#notEncoded(sink, topic, record, part, cause)
     }
+  }
+
+  /** Into the buffer of that part. @returns where it ends; -1 for nothing, and for what is to be encoded on its own */
+  #write(write: Write<unknown>, sink: SinkNode, topic: string, record: AnyRecord, part: 'key' | 'value'): number {
+    const content: unknown = part === 'key' ? record.key : record.value
+    if (content === null || content === undefined) return -1
+    try {
+      return write(content, WRITTEN[part], 0)
+    } catch (cause) {
+      throw this.#notEncoded(sink, topic, record, part, cause)
+    }
+  }
+
+  #notEncoded(sink: SinkNode, topic: string, record: AnyRecord, part: 'key' | 'value', cause: unknown): EncodeError {
+    const serde: Serde<unknown> = sink[part]
+    return new EncodeError(
+      `Sink "${sink.name}" (topic "${topic}"): the ${part} of the record with key ${show(record)} cannot be encoded as ${serde.name}: ` +
+        `${cause instanceof Error ? cause.message : String(cause)}. Give the sink a serde that fits, or change the ${part} before it.`,
+      {
+        cause: cause instanceof MillraceError ? (cause.cause ?? cause) : cause,
+        details: { task: this.#options.taskId, node: sink.name, topic, part, serde: serde.name }
+      }
+    )
   }
 
   #chosen(sink: SinkNode, target: Target, partition: number): number {

@@ -24,6 +24,16 @@ export interface BatchIdentity {
   codec: Codec
 }
 
+/** A buffer with its view. */
+class Source {
+  bytes: Buffer | undefined = undefined
+  view: DataView | undefined = undefined
+
+  forget(): void {
+    this.bytes = this.view = undefined
+  }
+}
+
 /**
  * Owned by one partition of one producer at a time. Life: `append` … → `finish` → the bytes are sent, unchanged at each resend →
  * `reset` when they are acknowledged. Identity and checksum are written by `finish`, so a batch that waits costs no sequence number.
@@ -31,8 +41,9 @@ export interface BatchIdentity {
 export class RecordBatchWriter {
   #bytes: Buffer
   #view: DataView // of #bytes
-  #source: Buffer | undefined // last copied from, until the batch is finished; with its view
-  #sourceView: DataView | undefined
+  // Last copied from, until the batch is finished: keys often lie elsewhere than values.
+  readonly #keys = new Source()
+  readonly #values = new Source()
   #at = BATCH_HEADER
   #count = 0
   #baseTimestamp = 0
@@ -61,7 +72,8 @@ export class RecordBatchWriter {
   }
 
   reset(): void {
-    this.#source = this.#sourceView = undefined
+    this.#keys.forget()
+    this.#values.forget()
     this.#at = BATCH_HEADER
     this.#count = 0
   }
@@ -104,9 +116,9 @@ export class RecordBatchWriter {
     at = putLong(bytes, at, delta)
     at = putUnsigned(bytes, at, count << 1)
     if (key === null) bytes[at++] = 1
-    else at = this.#copy(putUnsigned(bytes, at, keyLength << 1), key, keyStart, keyEnd)
+    else at = this.#copy(putUnsigned(bytes, at, keyLength << 1), this.#keys, key, keyStart, keyEnd)
     if (value === null) bytes[at++] = 1
-    else at = this.#copy(putUnsigned(bytes, at, valueLength << 1), value, valueStart, valueEnd)
+    else at = this.#copy(putUnsigned(bytes, at, valueLength << 1), this.#values, value, valueStart, valueEnd)
     if (headerBytes === 1) bytes[at] = 0
     else putHeaders(bytes, at, headers)
 
@@ -122,7 +134,8 @@ export class RecordBatchWriter {
    * Valid until `reset`.
    */
   finish(identity: BatchIdentity): Buffer {
-    this.#source = this.#sourceView = undefined // a batch that waits must not keep a fetch response alive
+    this.#keys.forget() // a batch that waits must not keep a fetch response alive
+    this.#values.forget()
     let batch = this.#bytes.subarray(0, this.#at)
     let codec = 0
     if (identity.codec !== 'none') {
@@ -158,17 +171,17 @@ export class RecordBatchWriter {
   }
 
   /** Eight bytes a turn, without garbage: Buffer.copy makes a typed array per call on Node 20. */
-  #copy(at: number, source: Buffer, start: number, end: number): number {
-    if (source !== this.#source) {
+  #copy(at: number, known: Source, source: Buffer, start: number, end: number): number {
+    if (source !== known.bytes) {
       if (source.length < VIEWED) return putBytes(this.#bytes, at, source, start, end)
-      this.#source = source
-      this.#sourceView = viewOf(source)
+      known.bytes = source
+      known.view = viewOf(source)
     }
     if (end - start > WORD_COPY) {
       source.copy(this.#bytes, at, start, end)
       return at + end - start
     }
-    const from = this.#sourceView!
+    const from = known.view!
     const to = this.#view
     let p = start
     let q = at

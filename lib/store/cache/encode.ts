@@ -1,5 +1,6 @@
 /** The rows of a flush as bytes, all in one buffer: what changelog, database and sinks are given ranges of. */
 import { RecordSet } from '../../record.ts'
+import { writeOf } from '../../serde/write.ts'
 import { ROW_VALUE_AT, writeInt64 } from '../bytes.ts'
 import type { StoreSpec } from '../port.ts'
 import { encodeFault } from './faults.ts'
@@ -16,6 +17,7 @@ let scratch = Buffer.allocUnsafeSlow(1 << 16)
 export function encodeRows<V>(spec: StoreSpec<unknown, V>, store: number, rows: readonly CachedRow<V>[]): RecordSet {
   const ends = new Int32Array(rows.length)
   const serde = spec.value
+  const write = writeOf(serde)
   let at = 0
   for (let i = 0; i < rows.length; i++) {
     const { id, value, timestamp } = rows[i]!
@@ -29,6 +31,11 @@ export function encodeRows<V>(spec: StoreSpec<unknown, V>, store: number, rows: 
     if (value !== null) {
       let bytes: Buffer
       try {
+        const end = write === undefined ? -1 : write(value, scratch, at)
+        if (end >= 0) {
+          ends[i] = at = end
+          continue
+        }
         bytes = serde.encode(value)
       } catch (cause) {
         throw encodeFault(spec, id, cause)
