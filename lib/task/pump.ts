@@ -73,6 +73,7 @@ export class Pump {
   unfinished = false
   #mark = 0 // of changes, when the record in hand was taken
   #leave: (() => void) | undefined // ends a wait with a record in hand
+  #pass: (() => void) | undefined // ends a wait for room in the outbox
   #aborted = false
   #paused = false
   #draining = false
@@ -175,6 +176,7 @@ export class Pump {
   /** Makes `run` reject: for errors that come from outside the loop. */
   fail(error: unknown): void {
     this.#failure ??= { error }
+    this.#pass?.()
     this.wake()
   }
 
@@ -184,6 +186,7 @@ export class Pump {
     const onAbort = (): void => {
       this.#aborted = true
       this.#leave?.()
+      this.#pass?.()
       this.#o.work.abandon()
       this.wake()
     }
@@ -248,7 +251,7 @@ export class Pump {
       }
       if (this.#draining && !committer.pending) return
       producer.kick()
-      if (producer.pendingBytes > outboxBytes) await producer.room(outboxBytes)
+      if (producer.pendingBytes > outboxBytes) await this.#room()
       else if (!worked) await this.#sleep()
     }
   }
@@ -417,6 +420,16 @@ export class Pump {
   #settleHold(): void {
     this.#holdAsked = false
     for (const resolve of this.#holders.splice(0)) resolve()
+  }
+
+  /** A pump that is to end does not wait: what is behind the seal of a commit that has failed would never leave. */
+  #room(): Promise<void> {
+    const { producer, outboxBytes } = this.#o
+    return new Promise((resolve, reject) => {
+      this.#pass = resolve
+      producer.room(outboxBytes).then(resolve, reject)
+      if (this.#failure !== undefined || this.#aborted) resolve()
+    })
   }
 
   /** Until something arrives, or the next thing is due. No polling: without work there is no timer. */

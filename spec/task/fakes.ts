@@ -111,7 +111,12 @@ export class FakeProducer implements TxnProducer {
 
   kick(): void {}
 
-  async room(): Promise<void> {}
+  /** Set, it is what waits for room wait for. */
+  full: Promise<void> = Promise.resolve()
+
+  room(): Promise<void> {
+    return this.full
+  }
 
   async flush(): Promise<void> {
     this.#call('flush')

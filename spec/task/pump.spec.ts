@@ -232,6 +232,39 @@ describe('The pump', () => {
     expect([rig.commits, rig.committer.tried]).to.deep.equal([[], true])
   })
 
+  describe('while it waits for room, with a commit under way', () => {
+    /** What lies in the outbox is behind the seal of that commit. */
+    async function full(): Promise<{ rig: Rig; refuse: (error: unknown) => void }> {
+      const rig = new Rig().run()
+      let refuse!: (error: unknown) => void
+      rig.producer.gate = new Promise((_, reject) => {
+        refuse = reject
+      })
+      rig.push(2)
+      await rig.clock.advance(100)
+      await rig.rest()
+      rig.producer.pendingBytes = 2e6
+      rig.producer.full = new Promise(() => {})
+      rig.push(1)
+      await rig.rest()
+      return { rig, refuse }
+    }
+    const outcome = (rig: Rig): Promise<unknown> =>
+      Promise.race([rig.done.catch((error) => error), rig.rest().then(() => new Error('it waits'))])
+
+    it('fails when the commit does: what is behind its seal would never leave', async () => {
+      const { rig, refuse } = await full()
+      refuse(new TransportError('another has opened it', 'fenced', { kafkaCode: 47 }))
+      expect(await outcome(rig)).to.have.property('fault', 'fenced')
+    })
+
+    it('stops on abort', async () => {
+      const { rig } = await full()
+      rig.stop.abort(new Error('lost'))
+      expect(await outcome(rig)).to.have.property('message', 'lost')
+    })
+  })
+
   it('does not transact when nothing was consumed', async () => {
     const rig = new Rig().run()
     await rig.clock.advance(10_000)
