@@ -26,10 +26,10 @@ type HandlerOf<B, W extends Way, N> = QuestionsOf<B>[W & keyof QuestionsOf<B>][N
 type IsAny<T> = 0 extends 1 & T ? true : false
 
 /** What is in the handler's second parameter; undefined where it has none. */
-export type InputOf<F> = F extends (state: never, input: infer I, ...rest: never[]) => unknown
-  ? unknown extends I
+export type InputOf<F> = F extends (...given: infer P extends readonly unknown[]) => unknown
+  ? P extends readonly [unknown?]
     ? undefined
-    : I
+    : P[1]
   : never
 
 export type AskedKey<B> = B extends { readonly key: Serde<infer K> } ? K : never

@@ -215,6 +215,21 @@ describe('A defined behaviour', () => {
     await d.close()
   })
 
+  it('is asked with anything where the handler takes anything, and with nothing where it need not be given', async () => {
+    const open = defineBehaviour('open', {
+      ...parts,
+      receive: { orders: () => undefined, payments: () => undefined },
+      query: {
+        same: (_, input: unknown) => input,
+        least: (cart, of?: number) => Math.min(cart.total, of ?? -1)
+      }
+    })
+    const d = await drive(open)
+    const least: Promise<number>[] = [d.query(open, 'a', 'least'), d.query(open, 'a', 'least', -2)]
+    expect(await Promise.all([d.query(open, 'a', 'same', { x: 1 }), ...least])).to.deep.equal([{ x: 1 }, -1, -2])
+    await d.close()
+  })
+
   it('is typed by its topics', () => {
     const define = (): unknown => [
       // @ts-expect-error: no handler for payments
