@@ -73,8 +73,8 @@ export interface StoreSpec<K = unknown, V = unknown> {
 
 /**
  * Two changelogs cannot be written at once: a crash between them would leave a row without its place in the order of time, for ever. So
- * only the rows are logged, and restore makes their places. Some of older rows may be left (a store that was wiped, places that moved): whoever
- * follows a place looks at the row, and drops the place when the row does not know it.
+ * only the rows are logged, and restore makes their places. Some of older rows may be left (places that moved): whoever follows a place looks at
+ * the row, and drops the place when the row does not know it.
  */
 export interface StoreIndex {
   /** Name of the store. Its rows have ids, and empty values. */

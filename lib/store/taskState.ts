@@ -185,9 +185,9 @@ export class TaskState {
     })
   }
 
-  /** Empties a store, or all of them and the times, together with the positions. */
+  /** Empties a store and its index, or all of them and the times, together with the positions. */
   async wipe(store?: string): Promise<void> {
-    const targets = store === undefined ? this.stores : [this.store(store)]
+    const targets = store === undefined ? this.stores : this.#withIndex(this.store(store))
     await this.#database.write((batch) => {
       for (const target of targets) {
         batch.deleteRange(localKey(target.id, ''), storeEnd(target.id))
@@ -202,6 +202,11 @@ export class TaskState {
   async close(): Promise<void> {
     await this.#database.close()
     for (const store of this.stores) store.release()
+  }
+
+  #withIndex(store: CachedRowStore<unknown>): CachedRowStore<unknown>[] {
+    const { index } = store.spec
+    return index ? [store, this.store(index.store)] : [store]
   }
 
   /** While this task lives it is the only writer of its changelogs: with every write all positions are known to be whole. */

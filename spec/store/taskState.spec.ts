@@ -115,7 +115,7 @@ describe('the state of a task', () => {
       await third.close()
     }))
 
-  it('makes an index anew from the rows that it restores: their places as of now, and not those of older rows, in one call or in several', () =>
+  it('makes an index anew from the rows that it restores: their places as of now, and not those of older rows, in one call or in several; a wipe of the rows takes it along', () =>
     temporary(async (directory) => {
       const index = { store: 'places', ids: (key: Buffer, value: Buffer, time: number) => [`${time}${value}${key}`] }
       const specs = [
@@ -141,6 +141,8 @@ describe('the state of a task', () => {
       const places = await collect(second.store('places').scan({ from: '', to: undefined }))
       expect(places.map(({ id }) => id)).to.eql(['3"z"a', '6"new"b', '7"q"d'])
       expect(second.position('places')).to.equal(undefined)
+      await second.wipe('rows')
+      expect(await collect(second.store('places').scan({ from: '', to: undefined }))).to.eql([])
       await second.close()
     }))
 
