@@ -57,10 +57,9 @@ export class Standbys {
     if (standby) standby.wanted = standby.plan.subtopology === plan.subtopology
     this.#stop(plan.id)
     const ended = this.#ended.get(plan.id)
-    const held = await ended
-    // Once: what the task has closed must not be found again. A new standby may wait for it already.
-    if (this.#ended.get(plan.id) === ended) this.#ended.delete(plan.id)
-    return held
+    // Once, and at once: of two runs of the task, one of which was given up for closing too long, one only may have it.
+    this.#ended.delete(plan.id)
+    return ended
   }
 
   async close(): Promise<void> {
