@@ -13,6 +13,7 @@ import { TopicError, TopologyError } from '../../lib/errors.ts'
 import type { Assignment, GroupHandler, Member } from '../../lib/kafka/port.ts'
 import { affectedTasks, completeTasks } from '../../lib/prepare/prepare.ts'
 import { type Tp, tpKey } from '../../lib/record.ts'
+import { placeOf } from '../../lib/store/place.ts'
 import type { TaskPlan } from '../../lib/task/port.ts'
 import { type Clock, delay } from '../../lib/time.ts'
 import { patternSources } from '../../lib/topology/patterns.ts'
@@ -49,7 +50,8 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
   return {
     userData: () =>
       encodeSubscription({
-        processId,
+        // Named only where it matters: a job without state makes no directory.
+        processId: placeOf(settings.stateDir, processId, settings.standbys > 0),
         // A standby that follows is fresh, whenever its database last got a file.
         onDisk: {
           ...statesOnDisk(settings.stateDir, settings.store),
@@ -68,6 +70,12 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
         if (error instanceof TopicError || error instanceof TopologyError)
           session.send({ type: 'FAILED', error: remember(error) })
         throw error
+      }
+      if (settings.standbys > 0 && members.length > 1 && places(members) === 1) {
+        logger.warn(
+          { stateDir: settings.stateDir, members: members.length },
+          'No standby can be placed: all processes of this job have one state directory. Give each a `stateDir` of its own.'
+        )
       }
       return assignments(members, session.prepared.plans, session.prepared.counts, settings.standbys)
     },
@@ -134,6 +142,9 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
     }
   }
 }
+
+const places = (members: readonly Member[]): number =>
+  new Set(members.map(({ userData, memberId }) => decodeSubscription(userData, memberId).processId)).size
 
 const sameSources = (a: TaskPlan, b: TaskPlan): boolean =>
   a.sources.length === b.sources.length &&

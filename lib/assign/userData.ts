@@ -5,7 +5,7 @@ export const USER_DATA_VERSION = 1
 /** Of one process, read at each join. Which tasks it runs follows from the partitions it owns. */
 export interface SubscriptionData {
   readonly version: number
-  /** One process may be several members only by mistake; standbys must be on another process than their active. */
+  /** Processes with one state directory have the same: standbys must be on another than their active. */
   readonly processId: string
   /** Tasks whose state lies in this process's directory, and when it was last written (ms): the freshest copy restores the least. */
   readonly onDisk: Readonly<Record<string, number>>

@@ -69,7 +69,8 @@ export interface MillraceOptions {
   store?: Binding
   /**
    * How many other processes keep a copy of each task's state up to date, from its changelogs: what a crash leaves to restore is then the tail. Each
-   * costs the disk and the reading of a second state. They need a store on disk. The group's leader decides: give all processes the same. Default 0.
+   * costs the disk and the reading of a second state. They need a store on disk, and a `stateDir` of its own for each process. The group's leader
+   * decides: give all processes the same. Default 0.
    */
   standbys?: number
   /** Of internal topics. Default -1: the broker's default. */
