@@ -15,6 +15,8 @@ const STALLED_MS = 90_000
 /** A side's program at work. */
 export interface Running {
   readonly pid: number
+  /** When the process was started: what had to be compiled for it was before. */
+  readonly spawned: number
   /** Its own first word: it asks for records from then on. */
   readonly began: Promise<number>
   /** All its tasks run, state restored. */
@@ -28,11 +30,13 @@ export interface Running {
 
 export async function start(side: Side, job: Job): Promise<Running> {
   const { command, args } = await side.command(job)
+  const spawned = stopwatch()
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const { exit, ...said } = watch(side, child)
   return {
     ...said,
     pid: child.pid!,
+    spawned,
     async kill() {
       child.kill('SIGKILL')
       await exit
@@ -51,7 +55,6 @@ export async function start(side: Side, job: Job): Promise<Running> {
 
 /** @throws Error when the program ends early, stalls, or does more than its work */
 export async function runSide(transport: Transport, side: Side, job: Job): Promise<Run> {
-  const spawned = stopwatch()
   const running = await start(side, job)
   let run: Run
   try {
@@ -61,7 +64,7 @@ export async function runSide(transport: Transport, side: Side, job: Job): Promi
     const after = await usageOf(running.pid)
     run = {
       rate: (job.records / (ended - began)) * 1_000,
-      startMs: began - spawned,
+      startMs: began - running.spawned,
       cpuSeconds: after.cpuSeconds - before.cpuSeconds,
       startCpuSeconds: before.cpuSeconds,
       peakMemory: after.peakMemory

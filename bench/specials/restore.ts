@@ -1,5 +1,4 @@
 /** State of a million keys from its changelog, on a machine that has none of it: records/s from the start of the process until all tasks are ready. */
-import { stopwatch } from '../../lib/time.ts'
 import { fill, untilCommitted, verify } from '../harness/topics.ts'
 import { byTurns, endless, withSide } from './runs.ts'
 import { counted, writeCounts } from './state.ts'
@@ -19,8 +18,7 @@ export const restore: Special = {
       const job = await endless(transport, options, { workload: what.workload, guarantee, prefix })
       await writeCounts(transport, job, keys)
       const work = { ...job, records: PROBES, streamed: PROBES }
-      const spawned = stopwatch()
-      const took = await withSide(side, work, async ({ ready }) => {
+      const took = await withSide(side, work, async ({ ready, spawned }) => {
         const ms = (await ready) - spawned
         await fill(transport, counted(keys), job.inputs, PROBES)
         await untilCommitted(transport, work)

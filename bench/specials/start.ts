@@ -14,8 +14,7 @@ export const start: Special = {
     byTurns(transport, options, { name: 'start', unit: 'ms', workload: 'pass' }, async (side, guarantee, prefix) => {
       const job = await endless(transport, options, { workload: 'pass', guarantee, prefix })
       await fill(transport, workload('pass'), job.inputs, RECORDS)
-      const spawned = stopwatch()
-      return withSide(side, job, async () => {
+      return withSide(side, job, async ({ spawned }) => {
         while ((await ends(transport, job.output)).every((end) => end === 0)) await delay(systemClock, 5)
         return { 'to first output': stopwatch() - spawned }
       })

@@ -1,5 +1,7 @@
 import java.io.FileReader;
 import java.io.Reader;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.common.Metric;
@@ -74,21 +76,28 @@ public final class Peer {
     });
     told.start();
     if (records > 0) {
-      while (processed(streams) < records && failed.getCount() > 0) Thread.sleep(5);
+      List<Metric> processed = processed(streams);
+      while (sum(processed) < records && failed.getCount() > 0) Thread.sleep(5);
       // Default settings commit every 30 s: nobody is measured by the clock of that. To close is to flush and commit.
       streams.close();
       say("consumed");
     }
   }
 
-  /** Of all threads, from the metrics that Kafka Streams keeps anyway. */
-  private static double processed(KafkaStreams streams) {
-    double sum = 0;
+  /** Of all threads, from the metrics that Kafka Streams keeps anyway. Looked up once: each look copies all metrics there are, thousands. */
+  private static List<Metric> processed(KafkaStreams streams) {
+    List<Metric> found = new ArrayList<>();
     for (var entry : streams.metrics().entrySet()) {
       MetricName name = entry.getKey();
-      if (!name.name().equals("process-total") || !name.group().equals("stream-thread-metrics")) continue;
-      sum += (Double) ((Metric) entry.getValue()).metricValue();
+      if (name.name().equals("process-total") && name.group().equals("stream-thread-metrics")) found.add(entry.getValue());
     }
+    if (found.isEmpty()) throw new IllegalStateException("Kafka Streams has no metric process-total");
+    return found;
+  }
+
+  private static double sum(List<Metric> metrics) {
+    double sum = 0;
+    for (Metric metric : metrics) sum += (Double) metric.metricValue();
     return sum;
   }
 
