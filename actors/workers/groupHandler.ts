@@ -74,7 +74,8 @@ export function groupHandler(session: Session, remember: (error: unknown) => Err
       if (settings.standbys > 0 && members.length > 1 && places(members) === 1) {
         logger.warn(
           { stateDir: settings.stateDir, members: members.length },
-          'No standby can be placed: all processes of this job have one state directory. Give each a `stateDir` of its own.'
+          'No standby can be placed: all processes of this job have one state directory (or copies of one: remove `millrace.place` in them). ' +
+            'Give each a `stateDir` of its own.'
         )
       }
       return assignments(members, session.prepared.plans, session.prepared.counts, settings.standbys)

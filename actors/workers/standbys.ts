@@ -30,6 +30,8 @@ export class Standbys {
   readonly #running = new Map<string, Standby>()
   /** Of each task that ever was one here: the directory is free, or comes with it. */
   readonly #ended = new Map<string, Promise<Held | undefined>>()
+  /** Who waits for what a standby has open, by task. */
+  readonly #askers = new Map<string, object>()
 
   constructor(options: StandbysOptions) {
     this.#options = options
@@ -57,9 +59,15 @@ export class Standbys {
     if (standby) standby.wanted = standby.plan.subtopology === plan.subtopology
     this.#stop(plan.id)
     const ended = this.#ended.get(plan.id)
-    // Once, and at once: of two runs of the task, one of which was given up for closing too long, one only may have it.
-    this.#ended.delete(plan.id)
-    return ended
+    const asker = {}
+    this.#askers.set(plan.id, asker)
+    const held = await ended
+    // Only the last: a run that asked before it was given up, since it took too long to close.
+    if (this.#askers.get(plan.id) !== asker) return undefined
+    this.#askers.delete(plan.id)
+    // Once: what the task has closed must not be found again. A new standby may wait for it already.
+    if (this.#ended.get(plan.id) === ended) this.#ended.delete(plan.id)
+    return held
   }
 
   async close(): Promise<void> {
