@@ -105,14 +105,13 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
   }
 
   async #find(bound: string, streamTime: number): Promise<void> {
+    // A commit under way has rows in the changelog that the scan may come too early for, and is perhaps through when the scan is.
+    const under = [...this.underWay()].filter(({ id }) => id >= this.#gone && id < bound)
     const keys = await this.held(localKey(this.id, this.#gone), localKey(this.id, bound), MOST)
     for (const key of keys) this.#tombstones.push(key)
     const found = keys.length
     const end = found < MOST ? bound : `${keys[found - 1]!.toString('latin1', 2)}\0`
-    // A commit under way has rows in the changelog that the scan may have come too early for.
-    for (const row of this.underWay()) {
-      if (row.id >= this.#gone && row.id < end) this.#tombstones.push(localKey(this.id, row.id))
-    }
+    for (const { id } of under) if (id < end) this.#tombstones.push(localKey(this.id, id))
     if (found < MOST) {
       this.#gone = bound
       this.#due = streamTime + this.#step

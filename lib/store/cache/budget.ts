@@ -40,7 +40,12 @@ export function shrink(budget: CacheBudget, steps: number): void {
   }
 }
 
-/** The caches hold more than they may, and this one more than an equal part of what all may: it is the one to let go. */
-export function overShare(budget: CacheBudget, evictor: Evictor): boolean {
-  return budget.used > budget.limit && evictor.bytes * (members.get(budget)?.size ?? 1) > budget.limit
+/**
+ * Bytes that this cache is to let go of for good: the caches hold so much more than they may, and it more than an equal part of what all
+ * may. 0 = nothing.
+ */
+export function excess(budget: CacheBudget, evictor: Evictor): number {
+  if (budget.used <= budget.limit) return 0
+  const part = budget.limit / (members.get(budget)?.size ?? 1)
+  return Math.max(0, Math.min(budget.used - budget.limit * (1 - HEADROOM), evictor.bytes - part))
 }

@@ -1,7 +1,7 @@
 /** What one side of a stream-stream join has seen: in memory while it fits, written in blocks instead of row by row. */
 import { NO_HEADERS, type RecordSet } from '../../record.ts'
 import { localKey, ROW_VALUE_AT, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
-import { overShare } from '../cache/budget.ts'
+import { excess } from '../cache/budget.ts'
 import { decodeFault } from '../cache/faults.ts'
 import { CachedRow } from '../cache/row.ts'
 import type { RowStoreOptions } from '../cache/rowStore.ts'
@@ -13,11 +13,13 @@ import { type EntriesSerde, type Entry, insert } from './entries.ts'
 // Ids are start of the bucket(8) ‖ tag(1) ‖ number of the block(8), or key.
 const BLOCK = '\u0000'
 const ROW = '\u0001'
+/** Buckets leave the memory when stream time has moved by this part of the retention: mostly less than one of them. */
+const PARTS = 64
 
 /**
  * A join writes every record once and mostly asks for what is not there. So a bucket of time is in memory as a whole: a key without an entry is
  * known to have none, and what a commit has added is *one* record of the changelog and one row of the database, whatever number of keys. When the
- * process's caches are full, the oldest bucket becomes rows by key (`spilled`), which are read and written one by one through the
+ * process's caches are full, the oldest buckets become rows by key (`spilled`), which are read and written one by one through the
  * cache, like any window; new ones begin in memory again.
  */
 export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
@@ -30,7 +32,9 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   #loading: Promise<void> | undefined
   #touched: Bucket<V>[] = []
   #dead: string[] = [] // ids of blocks whose entries are rows now
+  readonly #part: number // of the retention
   #oldest = 0 // buckets that begin before are past retention
+  #left = 0 // and those that begin before this have left the memory
   #past: Pick<Bucket<V>, 'start' | 'blocks'>[] = [] // of those, what the database may still hold of them
   #pastRows = false // it may hold rows, too
 
@@ -38,6 +42,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     super(options)
     this.#value = (options.spec.value as EntriesSerde<V>).value
     this.#share = options.budget
+    this.#part = Math.ceil((options.spec.retentionMs ?? 0) / PARTS)
   }
 
   override get dirty(): boolean {
@@ -45,7 +50,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   override get holds(): boolean {
-    return super.holds || (this.#buckets.size > 0 && overShare(this.#share, this))
+    return super.holds || (this.#buckets.size > 0 && excess(this.#share, this) > 0)
   }
 
   /** Reads the buckets into memory, those apart that are rows. */
@@ -112,23 +117,28 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   override expire(streamTime: number): MaybePromise<void> {
-    const oldest = this.oldest(streamTime)
-    if (oldest > this.#oldest) {
-      this.#oldest = oldest
-      for (const bucket of this.#buckets.values()) {
-        if (bucket.start >= oldest) continue
-        this.#forget(bucket)
-        this.#past.push({ start: bucket.start, blocks: bucket.blocks })
-      }
-      for (const start of this.#spilled) {
-        if (start < oldest && this.#spilled.delete(start)) this.#pastRows = true
-      }
-    }
+    this.#oldest = Math.max(this.#oldest, this.oldest(streamTime))
+    // Not at every call: a join of few ms with a long grace has very many buckets.
+    if (this.#oldest - this.#left >= this.#part) this.#leaveBehind()
     return super.expire(streamTime)
+  }
+
+  /** Buckets past retention leave the memory. */
+  #leaveBehind(): void {
+    this.#left = this.#oldest
+    for (const bucket of this.#buckets.values()) {
+      if (bucket.start >= this.#oldest) continue
+      this.#forget(bucket)
+      this.#past.push({ start: bucket.start, blocks: bucket.blocks })
+    }
+    for (const start of this.#spilled) {
+      if (start < this.#oldest && this.#spilled.delete(start)) this.#pastRows = true
+    }
   }
 
   /** Known without a scan, which would read every block for its key. */
   protected override async held(from: Buffer, to: Buffer, limit: number): Promise<Buffer[]> {
+    this.#leaveBehind()
     if (!this.ready || this.#pastRows) {
       const keys = await super.held(from, to, limit)
       if (this.ready && keys.length < limit) {
@@ -152,7 +162,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   override flush(changelog: ChangelogSink | undefined): MaybePromise<void> {
-    if (overShare(this.#share, this)) this.#spillOldest()
+    this.#spill(excess(this.#share, this))
     const touched = this.#touched
     this.#touched = []
     for (const bucket of touched) if (!bucket.gone) this.#giveBlocks(bucket, changelog)
@@ -176,31 +186,32 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#past = []
     this.#pastRows = false
     this.#oldest = 0
+    this.#left = 0
     this.#loading = undefined
     this.ready = false
   }
 
   async #load(): Promise<void> {
-    for (let from = ''; ; ) {
-      const first = await this.#firstId(from)
-      if (first === undefined) break
-      const start = windowStart(first)
+    let next = await this.#firstId('')
+    while (next !== undefined) {
+      const start = windowStart(next)
       const bucket = new Bucket(start, this.#value)
-      const blocks = { from: localKey(this.id, windowId(start, BLOCK)), to: localKey(this.id, windowId(start, ROW)) }
-      for await (const chunk of this.database.range(blocks)) {
-        for (const [key, bytes] of chunk) {
-          bucket.adopt(bytes, ROW_VALUE_AT, bytes.length)
-          bucket.blocks = key.readUInt32BE(key.length - 4) + 1
+      const rows = windowId(start, ROW)
+      if (next < rows) {
+        for await (const chunk of this.database.range({ from: localKey(this.id, next), to: localKey(this.id, rows) })) {
+          for (const [key, bytes] of chunk) {
+            bucket.adopt(bytes, ROW_VALUE_AT, bytes.length)
+            bucket.blocks = key.readUInt32BE(key.length - 4) + 1
+          }
         }
-      }
-      const row = await this.#firstId(windowId(start, ROW))
-      if (row !== undefined && windowStart(row) === start) this.#spilled.add(start)
-      if (bucket.blocks > 0) {
         this.#buckets.set(start, bucket)
         this.grow(bucket.bytes)
-        if (this.#spilled.has(start)) await this.#finishSpill(bucket)
+        next = await this.#firstId(rows)
       }
-      from = windowId(start + 1, '')
+      if (next === undefined || windowStart(next) !== start) continue
+      this.#spilled.add(start)
+      if (bucket.blocks > 0) await this.#finishSpill(bucket)
+      next = await this.#firstId(windowId(start + 1, ''))
     }
     this.ready = true
   }
@@ -231,15 +242,20 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     return row.key
   }
 
-  #spillOldest(): void {
-    let oldest: Bucket<V> | undefined
-    for (const bucket of this.#buckets.values()) {
-      if (oldest === undefined || bucket.start < oldest.start) oldest = bucket
+  /**
+   * The oldest buckets, until they have freed so many bytes: one of them alone may be less than what has come since the last flush. Their
+   * rows take some of it again, until they are persisted.
+   */
+  #spill(bytes: number): void {
+    if (bytes <= 0) return
+    let left = bytes
+    for (const bucket of [...this.#buckets.values()].sort((a, b) => a.start - b.start)) {
+      left -= bucket.bytes
+      for (const key of bucket.keys()) this.#toRow(bucket, key, this.known(this.rowId(bucket.start, key), null))
+      this.#spilled.add(bucket.start)
+      this.#retire(bucket)
+      if (left <= 0) return
     }
-    if (oldest === undefined) return
-    for (const key of oldest.keys()) this.#toRow(oldest, key, this.known(this.rowId(oldest.start, key), null))
-    this.#spilled.add(oldest.start)
-    this.#retire(oldest)
   }
 
   /**
