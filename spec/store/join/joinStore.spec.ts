@@ -36,8 +36,8 @@ class Subject {
   }
 
   /** @param log what its changelog holds already: it is restored, as after the loss of the directory */
-  static async open(directory: string, cacheBytes = 1 << 30, log: readonly Logged[] = []): Promise<Subject> {
-    const subject = new Subject(await openState(directory, driver, [spec as never], { cacheBytes }))
+  static async open(directory: string, cacheBytes = 1 << 30, log: readonly Logged[] = [], of = spec): Promise<Subject> {
+    const subject = new Subject(await openState(directory, driver, [of as never], { cacheBytes }))
     await subject.restore(log)
     await subject.store.load()
     return subject
@@ -164,6 +164,28 @@ describe('the store of a join', () => {
         expect(await subject.onDisk()).to.equal(0)
         await subject.state.close()
       }
+    }))
+
+  it('stays near its memory when many buckets begin between two commits, and keeps nothing of those past retention', () =>
+    temporary(async (directory) => {
+      const limit = 1 << 20
+      const subject = await Subject.open(directory, limit, [], { ...spec, retentionMs: 30_000 })
+      let most = 0
+      let [time, commits] = [0, 0]
+      for (; commits < 100; commits++) {
+        for (let i = 0; i < 50; i++) {
+          time += SIZE
+          await subject.put(`k${i}`, time, 'value')
+          await subject.store.expire(time)
+        }
+        most = Math.max(most, subject.store.bytes)
+        await subject.commit()
+      }
+      expect(most).to.be.within(limit / 2, 1.5 * limit)
+      await subject.store.expire(time + 30_000)
+      await subject.commit()
+      expect([subject.store.bytes, await subject.onDisk()]).to.eql([0, 0])
+      await subject.state.close()
     }))
 
   it('answers as a plain list does: any caches, commits, restarts, losses of the directory', () =>
