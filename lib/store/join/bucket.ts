@@ -26,8 +26,8 @@ export interface Block {
 
 export class Bucket<V> {
   readonly start: number
-  /** Blocks of it that were taken, or read from the database: the number of the next one. */
-  blocks = 0
+  /** Numbers of its blocks, of those that were taken, or read from the database. */
+  readonly blocks: number[] = []
   /** Memory that it is held to use. */
   bytes = 0
   /** Some entries are in no block yet that was taken. */
@@ -81,7 +81,6 @@ export class Bucket<V> {
     const blocks = this.#closed
     this.#closed = []
     this.touched = false
-    this.blocks += blocks.length
     return blocks
   }
 

@@ -1,6 +1,6 @@
 /** What one side of a stream-stream join has seen: in memory while it fits, written in blocks instead of row by row. */
 import { NO_HEADERS, type RecordSet } from '../../record.ts'
-import { localKey, ROW_VALUE_AT, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
+import { localKey, ROW_VALUE_AT, readInt64, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
 import { excess } from '../cache/budget.ts'
 import { decodeFault } from '../cache/faults.ts'
 import { CachedRow } from '../cache/row.ts'
@@ -13,6 +13,11 @@ import { type EntriesSerde, type Entry, insert } from './entries.ts'
 // Ids are start of the bucket(8) ‖ tag(1) ‖ number of the block(8), or key.
 const BLOCK = '\u0000'
 const ROW = '\u0001'
+/**
+ * Who opens a store numbers its blocks from the next multiple of this on. At-least-once nothing fences a predecessor that does not know yet
+ * that it was replaced: numbers that went on where it was would be its as well, and the later one's block would take the other's place.
+ */
+const LIFE = 2 ** 32
 /** Buckets leave the memory when stream time has moved by this part of the retention: mostly less than one of them. */
 const PARTS = 64
 
@@ -30,6 +35,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   readonly #buckets = new Map<number, Bucket<V>>()
   readonly #spilled = new Set<number>() // starts of buckets that are rows
   #loading: Promise<void> | undefined
+  #number = 0 // of the next block
   #touched: Bucket<V>[] = []
   #dead: string[] = [] // ids of blocks whose entries are rows now
   readonly #part: number // of the retention
@@ -150,14 +156,13 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     const keys: Buffer[] = []
     this.#past.sort((a, b) => a.start - b.start)
     for (const { start, blocks } of this.#past) {
-      for (let number = 0; number < blocks && keys.length < limit; number++) {
+      for (const number of blocks) {
+        if (keys.length === limit) return keys
         const key = localKey(this.id, blockId(start, number))
         if (key.compare(from) >= 0 && key.compare(to) < 0) keys.push(key)
       }
     }
-    if (keys.length < limit) {
-      this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
-    }
+    this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
     return keys
   }
 
@@ -187,6 +192,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#pastRows = false
     this.#oldest = 0
     this.#left = 0
+    this.#number = 0
     this.#loading = undefined
     this.ready = false
   }
@@ -201,18 +207,20 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
         for await (const chunk of this.database.range({ from: localKey(this.id, next), to: localKey(this.id, rows) })) {
           for (const [key, bytes] of chunk) {
             bucket.adopt(bytes, ROW_VALUE_AT, bytes.length)
-            bucket.blocks = key.readUInt32BE(key.length - 4) + 1
+            bucket.blocks.push(readInt64(key, key.length - 8))
           }
         }
+        this.#number = Math.max(this.#number, bucket.blocks.at(-1)!)
         this.#buckets.set(start, bucket)
         this.grow(bucket.bytes)
         next = await this.#firstId(rows)
       }
       if (next === undefined || windowStart(next) !== start) continue
       this.#spilled.add(start)
-      if (bucket.blocks > 0) await this.#finishSpill(bucket)
+      if (bucket.blocks.length > 0) await this.#finishSpill(bucket)
       next = await this.#firstId(windowId(start + 1, ''))
     }
+    this.#number = (Math.floor(this.#number / LIFE) + 1) * LIFE
     this.ready = true
   }
 
@@ -224,9 +232,10 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   #giveBlocks(bucket: Bucket<V>, changelog: ChangelogSink | undefined): void {
-    let number = bucket.blocks
     for (const { bytes, from, to, time } of bucket.take()) {
-      const key = this.#leave(blockId(bucket.start, number++), bytes.subarray(from - BLOCK_HEAD, to))
+      const number = this.#number++
+      bucket.blocks.push(number)
+      const key = this.#leave(blockId(bucket.start, number), bytes.subarray(from - BLOCK_HEAD, to))
       writeInt64(bytes, time, from - BLOCK_HEAD)
       changelog?.(key.subarray(2), bytes.subarray(from, to), time)
     }
@@ -276,7 +285,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   #retire(bucket: Bucket<V>): void {
-    for (let number = 0; number < bucket.blocks; number++) this.#dead.push(blockId(bucket.start, number))
+    for (const number of bucket.blocks) this.#dead.push(blockId(bucket.start, number))
     this.#forget(bucket)
   }
 

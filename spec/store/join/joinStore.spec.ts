@@ -146,6 +146,28 @@ describe('the store of a join', () => {
       }
     }))
 
+  it('loses nothing of a successor to blocks that its predecessor wrote late: at-least-once nobody fences it', () =>
+    temporary(async (directory) => {
+      const first = await Subject.open(`${directory}-a`)
+      await first.put('k', 1, 'before')
+      await first.commit()
+      const shared = [...first.log]
+      const second = await Subject.open(`${directory}-b`, 1 << 30, shared)
+      await second.put('k', 2, 'mine')
+      await second.put('k', 3, 'mine, too')
+      await second.commit()
+      await first.put('k', 2, 'late') // it was stopped for a minute, and has not heard yet that it was replaced
+      await first.commit()
+      const log = [...second.log, ...first.log.slice(shared.length)]
+      const third = await Subject.open(`${directory}-c`, 1 << 30, log)
+      expect(await third.look('k', 0, 9)).to.have.members(['before', 'mine', 'late', 'mine, too'])
+      await third.store.expire(10_000)
+      await third.commit()
+      const compacted = new Map(third.log.map(([key, value]) => [key.toString('hex'), value]))
+      expect([...compacted.values()].filter((value) => value !== null)).to.eql([])
+      await Promise.all([first.state.close(), second.state.close(), third.state.close()])
+    }))
+
   it('leaves nothing of what is past retention, neither on disk nor in the changelog after compaction', () =>
     temporary(async (directory) => {
       for (const cacheBytes of [1 << 30, 1]) {
