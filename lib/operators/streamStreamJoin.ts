@@ -170,10 +170,7 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
       if (set !== undefined) {
         const at = record._row
         own.put(start, key, time, others, set.bytes, set.valueStart[at]!, set.valueEnd[at]!)
-      } else {
-        const bytes = this.#value.encode(record.value)
-        own.put(start, key, time, others, bytes, 0, bytes.length)
-      }
+      } else own.putValue(start, key, time, others, record.value)
     }
     const expired = this.#state.observeStored(this.#left, time, own)
     if (expired !== undefined) return expired.then(() => this.#look(record, key, rows, others))

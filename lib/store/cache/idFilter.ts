@@ -6,7 +6,7 @@ const BITS_A_KEY = 16
 const FIRST_KEYS = 1 << 10
 /** Each layer holds so many times the keys of the one before. */
 const GROWTH = 4
-/** All filters of a process together take at most this part of the budget: 64 MiB are enough for 8 million keys. */
+/** All filters of a process together take at most this part of the budget: 64 MiB are enough for 5 million keys of a store. */
 const PART = 1 / 4
 
 const taken = new WeakMap<CacheBudget, number>()

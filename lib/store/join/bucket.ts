@@ -1,7 +1,7 @@
-/** The records of one bucket of time in memory: their bytes in blocks that only grow, and for each key where its last one lies. */
+/** The records of one bucket of time in memory: their bytes in blocks that only grow, and those of a key in the order of time. */
 import type { Serde } from '../../record.ts'
 import { latin1, readInt64, writeInt64 } from '../bytes.ts'
-import { type Entry, insert } from './entries.ts'
+import type { Entry } from './entries.ts'
 
 /** Room before each block for the time that a row of the database begins with: a block is written without being copied. */
 export const BLOCK_HEAD = 8
@@ -35,7 +35,7 @@ export class Bucket<V> {
   /** Forgotten, or made into rows. */
   gone = false
   readonly #value: Serde<V>
-  readonly #last = new Map<string, number>() // key → its last entry
+  readonly #last = new Map<string, number>() // key → its entry of the highest time, the last to come of several
   readonly #chunks: Buffer[] = []
   #chunk = Buffer.alloc(0)
   #at = 0
@@ -45,7 +45,7 @@ export class Bucket<V> {
   // A column each, by the number of the entry.
   #count = 0
   #times = new Float64Array(0)
-  #before = new Int32Array(0) // the key's entry before this one, or -1
+  #before = new Int32Array(0) // the key's entry before this one in the order of time, or -1
   #chunkOf = new Int32Array(0)
   #offset = new Int32Array(0)
   #open = new Uint8Array(0)
@@ -104,22 +104,20 @@ export class Bucket<V> {
     const last = this.#last.get(key)
     if (last === undefined) return found
     let mine: Entry<V>[] | undefined
-    for (let i = last; i >= 0; i = this.#before[i]!) {
+    for (let i = last; i >= 0 && this.#times[i]! >= from; i = this.#before[i]!) {
       const time = this.#times[i]!
-      if (time < from || time > to) continue
+      if (time > to) continue
       mine ??= []
       mine.push(this.#entry(i, time))
     }
     if (mine === undefined) return found
-    // Latest arrival first, which is the order of time turned round unless some came late.
     mine.reverse()
-    for (let i = 1; i < mine.length; i++) if (mine[i]!.timestamp < mine[i - 1]!.timestamp) mine = sorted(mine)
     return found === undefined ? mine : found.concat(mine)
   }
 
   /** Whether one of that very time may wait for a partner. */
   hasOpen(key: string, time: number): boolean {
-    for (let i = this.#last.get(key) ?? -1; i >= 0; i = this.#before[i]!) {
+    for (let i = this.#last.get(key) ?? -1; i >= 0 && this.#times[i]! >= time; i = this.#before[i]!) {
       if (this.#times[i] === time && this.#open[i] === 1) return true
     }
     return false
@@ -127,18 +125,13 @@ export class Bucket<V> {
 
   /** All of that time have found a partner, or none of them has. */
   setOpen(key: string, time: number, open: boolean): void {
-    for (let i = this.#last.get(key) ?? -1; i >= 0; i = this.#before[i]!) {
+    for (let i = this.#last.get(key) ?? -1; i >= 0 && this.#times[i]! >= time; i = this.#before[i]!) {
       if (this.#times[i] === time) this.#open[i] = open ? 1 : 0
     }
   }
 
   *keys(): Generator<string> {
     yield* this.#last.keys()
-  }
-
-  /** Everything of a key. */
-  entries(key: string): Entry<V>[] {
-    return this.collect(key, 0, Number.MAX_SAFE_INTEGER, undefined) ?? []
   }
 
   #entry(i: number, time: number): Entry<V> {
@@ -152,11 +145,18 @@ export class Bucket<V> {
   #index(key: string, time: number, open: boolean, chunk: number, offset: number): void {
     if (this.#count === this.#times.length) this.#widen()
     const i = this.#count++
-    const before = this.#last.get(key)
-    if (before === undefined) this.bytes += BYTES_PER_KEY + key.length
-    this.#last.set(key, i)
+    const last = this.#last.get(key)
     this.#times[i] = time
-    this.#before[i] = before ?? -1
+    if (last === undefined || this.#times[last]! <= time) {
+      if (last === undefined) this.bytes += BYTES_PER_KEY + key.length
+      this.#before[i] = last ?? -1
+      this.#last.set(key, i)
+    } else {
+      let later = last
+      for (let at = this.#before[later]!; at >= 0 && this.#times[at]! > time; at = this.#before[later]!) later = at
+      this.#before[i] = this.#before[later]!
+      this.#before[later] = i
+    }
     this.#chunkOf[i] = chunk
     this.#offset[i] = offset
     this.#open[i] = open ? 1 : 0
@@ -195,10 +195,4 @@ export class Bucket<V> {
 function grown<T extends Float64Array | Int32Array | Uint8Array>(from: T, to: T): T {
   to.set(from)
   return to
-}
-
-function sorted<V>(entries: readonly Entry<V>[]): Entry<V>[] {
-  const list: Entry<V>[] = []
-  for (const entry of entries) insert(list, entry)
-  return list
 }

@@ -2,7 +2,7 @@
 import { NO_HEADERS, type RecordSet } from '../../record.ts'
 import { localKey, ROW_VALUE_AT, readInt64, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
 import { excess } from '../cache/budget.ts'
-import { decodeFault } from '../cache/faults.ts'
+import { decodeFault, encodeFault } from '../cache/faults.ts'
 import { CachedRow } from '../cache/row.ts'
 import type { RowStoreOptions } from '../cache/rowStore.ts'
 import type { CacheBudget, ChangelogSink, MaybePromise, Row, WriteBatch } from '../port.ts'
@@ -94,6 +94,17 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.changes++
   }
 
+  /** As `put`. @throws EncodeError that names the key, when the value does not encode */
+  putValue(start: number, key: string, time: number, open: boolean, value: V): void {
+    let bytes: Buffer
+    try {
+      bytes = this.#value.encode(value)
+    } catch (cause) {
+      throw encodeFault(this.#valueSpec, key, cause)
+    }
+    this.put(start, key, time, open, bytes, 0, bytes.length)
+  }
+
   /** Adds an entry to a row of a spilled bucket. */
   putRow(row: Row<Entry<V>[]>, entry: Entry<V>): void {
     const entries = row.value ?? []
@@ -104,12 +115,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   /** Adds the key's entries of [from, to] in this bucket to `found`, in the order of time. Not for a spilled bucket. */
   collect(start: number, key: string, from: number, to: number, found: Entry<V>[] | undefined): Entry<V>[] | undefined {
     const bucket = this.#buckets.get(start)
-    if (bucket === undefined) return found
-    try {
-      return bucket.collect(key, from, to, found)
-    } catch (cause) {
-      throw decodeFault({ ...this.spec, value: this.#value }, key, cause)
-    }
+    return bucket === undefined ? found : this.#collect(bucket, key, from, to, found)
   }
 
   /** Whether an entry of that key and time may wait for a partner. Not for a spilled bucket. */
@@ -280,8 +286,27 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   #toRow(bucket: Bucket<V>, key: string, row: Row<Entry<V>[]>): void {
-    const entries = bucket.entries(key)
+    const entries = this.#collect(bucket, key, 0, Number.MAX_SAFE_INTEGER, undefined)!
     this.set(row, entries, entries[entries.length - 1]!.timestamp, NO_HEADERS)
+  }
+
+  #collect(
+    bucket: Bucket<V>,
+    key: string,
+    from: number,
+    to: number,
+    found: Entry<V>[] | undefined
+  ): Entry<V>[] | undefined {
+    try {
+      return bucket.collect(key, from, to, found)
+    } catch (cause) {
+      throw decodeFault(this.#valueSpec, key, cause)
+    }
+  }
+
+  /** For messages: of one value. */
+  get #valueSpec() {
+    return { ...this.spec, value: this.#value }
   }
 
   #retire(bucket: Bucket<V>): void {
