@@ -47,8 +47,8 @@ export class PartitionQueue implements PartitionWriter {
   acked = 0
   /** So many of its batches may leave: those behind a seal wait. */
   limit = Number.POSITIVE_INFINITY
-  /** Goes when the others have got there: see `Producer.writer`. */
-  last = false
+  /** Goes when those of lower ones have got there: see `Producer.writer`. */
+  turn = 0
   readonly #owner: QueueOwner
   #full: RecordBatchWriter[] = []
   #sequence = 0

@@ -142,9 +142,9 @@ export interface PartitionWriter extends Tp {
 export interface Producer {
   /**
    * Always the same object for the same partition.
-   * @param last what is appended here is sent only by a seal, and when all else that it seals is acknowledged. Ignored in transactions
+   * @param turn 0, the default: sent as it comes. Else only by a seal, and when all of lower turns that it seals is acknowledged. Ignored in transactions
    */
-  writer(topic: string, partition: number, last?: boolean): PartitionWriter
+  writer(topic: string, partition: number, turn?: number): PartitionWriter
   /** Bytes appended and not yet acknowledged. */
   readonly pendingBytes: number
   /** Sends what is appended, without waiting (full batches are sent by themselves). */

@@ -69,8 +69,8 @@ class IdempotentProducer implements Producer {
     return this.#sender.pendingBytes
   }
 
-  writer(topic: string, partition: number, last?: boolean): ReturnType<Producer['writer']> {
-    return this.#sender.writer(topic, partition, last)
+  writer(topic: string, partition: number, turn?: number): ReturnType<Producer['writer']> {
+    return this.#sender.writer(topic, partition, turn)
   }
 
   kick(): void {

@@ -89,7 +89,7 @@ export class Sender implements QueueOwner {
     return this.#failure
   }
 
-  writer(topic: string, partition: number, last = false): PartitionWriter {
+  writer(topic: string, partition: number, turn = 0): PartitionWriter {
     let queues = this.#queues.get(topic)
     if (!queues) {
       queues = []
@@ -99,7 +99,7 @@ export class Sender implements QueueOwner {
     if (!queue) {
       queues[partition] = queue = new PartitionQueue(topic, partition, this)
       if (this.#sealed) queue.limit = 0
-      queue.last = last
+      queue.turn = turn
     }
     return queue
   }
@@ -218,10 +218,13 @@ export class Sender implements QueueOwner {
     for (const queues of this.#queues.values()) for (const queue of queues) if (queue) yield queue
   }
 
-  /** Something sealed, of those that do not go last, is not acknowledged. */
-  #ahead(): boolean {
-    for (const queue of this.#each()) if (!queue.last && queue.acked < Math.min(queue.closed, queue.limit)) return true
-    return false
+  /** Whose turn it is: the lowest of what is sealed and not acknowledged. */
+  #turn(): number {
+    let turn = this.#sealed ? Number.POSITIVE_INFINITY : 0
+    for (const queue of this.#each()) {
+      if (queue.turn < turn && queue.acked < Math.min(queue.closed, queue.limit)) turn = queue.turn
+    }
+    return turn
   }
 
   #underWay(): boolean {
@@ -253,12 +256,12 @@ export class Sender implements QueueOwner {
     const unknown: PartitionQueue[] = []
     const strangers: PartitionQueue[] = []
     let wakeAt = Number.POSITIVE_INFINITY
-    let early: boolean | undefined // for those that go last
+    let turn: number | undefined
     for (const queue of this.#waiting) {
       if (this.#held && !queue.flight) continue
-      if (queue.last && !queue.flight) {
-        early ??= !this.#sealed || this.#ahead()
-        if (early) continue
+      if (queue.turn > 0 && !queue.flight) {
+        turn ??= this.#turn()
+        if (queue.turn > turn) continue
       }
       if (queue.retryAt > now) wakeAt = Math.min(wakeAt, queue.retryAt)
       else if (this.#options.admitted && !this.#options.admitted(queue)) strangers.push(queue)

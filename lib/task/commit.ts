@@ -98,11 +98,13 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#options = options
-    const last = !('sendOffsets' in options.producer)
-    for (const { spec } of options.stores) {
+    const transactional = 'sendOffsets' in options.producer
+    for (const [i, { spec }] of options.stores.entries()) {
       if (!spec.logged) continue
-      // Without a transaction: state that is ahead of the outputs would know the records that come again, and may leave them out.
-      const writer = options.producer.writer(options.changelogTopic(spec.name), options.partition, last)
+      // Without a transaction: state that is ahead of what comes after it, outputs and stores further down, would know the records that come
+      // again, and may leave them out.
+      const turn = transactional ? 0 : options.stores.length - i
+      const writer = options.producer.writer(options.changelogTopic(spec.name), options.partition, turn)
       const sink = changelogSink(writer)
       this.#changelogs.set(spec.name, { writer, sink })
     }

@@ -68,6 +68,20 @@ export const bells: Kind = {
     })
 }
 
+/** A count behind what leaves out: what the first store knows and the second does not is not counted any more. */
+export const countedOnce: Kind = {
+  store: 'counts',
+  count: (count: number) => count,
+  timers: false,
+  topology: (numbers) => {
+    const t = topology()
+    const fresh = t.stream(numbers('in')).deduplicate({ within: '1h', by: ({ value }) => String(value), name: 'once' })
+    fresh.to(numbers('out'))
+    fresh.groupByKey().count({ name: 'counts' }).toStream().to(numbers('totals'))
+    return t
+  }
+}
+
 /** Leaves out what its state knows: a record whose output is lost once the state has it is lost for good. */
 export const once: Kind = {
   store: 'once',

@@ -11,7 +11,7 @@ import { createTransport } from '../../lib/kafka/transport.ts'
 import { int } from '../../lib/serde/index.ts'
 import { until } from '../../lib/testing/until.ts'
 import { seededRandom, systemClock } from '../../lib/time.ts'
-import { bells, type Kind, once } from '../cases/crashKinds.ts'
+import { bells, countedOnce, type Kind, once } from '../cases/crashKinds.ts'
 import { Job, KEYS } from '../cases/crashKit.ts'
 import { type Call, FaultyWire, loseRequest } from '../kafka/faultyWire.ts'
 
@@ -92,6 +92,14 @@ describe('A task that dies within a commit, at-least-once', function () {
           expect(counts[key]).to.be.at.least(ALL / KEYS.length)
           expect(totals.get(key), `the last timer of ${key}`).to.equal(counts[key])
         }
+      })
+    }
+
+    for (const what of ['out', 'totals', ...changelogsOf(countedOnce)]) {
+      it(`counts every record behind what it lets pass once when the topic ${what} lacks what the others have, on ${place}`, async () => {
+        const counts = await live(countedOnce, what, place)
+        expect(await outputs()).to.equal(ALL)
+        for (const key of KEYS) expect(counts[key], key).to.be.at.least(ALL / KEYS.length)
       })
     }
 
