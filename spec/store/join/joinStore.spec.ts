@@ -1,5 +1,6 @@
 /** The store of a join: blocks in memory and in the log, rows under pressure, and nothing lost or doubled between the two. */
 import { expect } from 'chai'
+import { DecodeError, EncodeError } from '../../../lib/errors.ts'
 import { localKey, storeEnd } from '../../../lib/store/bytes.ts'
 import { databaseDriver } from '../../../lib/store/drivers.ts'
 import { type Entry, entriesSerde } from '../../../lib/store/join/entries.ts'
@@ -119,6 +120,23 @@ describe('the store of a join', () => {
       expect(await again.look('a', 0, 9)).to.eql([large])
       expect(await again.look(long, 0, 9)).to.eql([''])
       await Promise.all([subject.state.close(), again.state.close()])
+    }))
+
+  it('names the key of a value that does not encode, and of one that does not decode when its bucket becomes rows', () =>
+    temporary(async (directory) => {
+      const fail = (): never => {
+        throw new Error('not mine')
+      }
+      const picky = {
+        ...text,
+        encode: (value: string) => (value === 'bad' ? fail() : text.encode(value)),
+        decode: fail
+      }
+      const subject = await Subject.open(directory, 1, [], { ...spec, value: entriesSerde(picky) as never })
+      expect(() => subject.store.putValue(0, 'k7', 1, false, 'bad')).to.throw(EncodeError, 'key "k7"')
+      subject.store.putValue(0, 'k8', 1, false, 'good')
+      expect(() => subject.flush()).to.throw(DecodeError, 'key "k8"')
+      await subject.state.close()
     }))
 
   it('loses and doubles nothing when a crash comes at any point of a spill, in the middle of rows and tombstones', () =>
