@@ -105,6 +105,8 @@ export function joinStreams<K, V, V2, R>(
     states,
     idleMs: idleOf(`${kind} "${name}"`, options)
   }
+  // At-least-once their changelogs are written in this order turned round. What has found a partner must have left the waiting ones first: entries that
+  // are ahead of it may be past retention, and then the partner does not find it when it comes again.
   const used = [...new Set([stores.left, stores.right, stores.pending])].filter((s) => s !== undefined)
   for (const side of ['left', 'right'] as const) {
     graph.addProcessor({

@@ -82,6 +82,27 @@ export const countedOnce: Kind = {
   }
 }
 
+/** Each number with those of its key within `PAIRS_MS` that 3 divides; without, when there are none. */
+export const PAIRS_MS = 12
+export const ALONE = 999
+export const pairs: Kind = {
+  store: 'pairs-pending',
+  count: () => 1,
+  timers: false,
+  topology: (numbers) => {
+    const t = topology()
+    const stream = t.stream(numbers('in'))
+    stream
+      .leftJoin(
+        stream.filter(({ value }) => value % 3 === 0),
+        (left: number, right: number | null) => left * 1_000 + (right ?? ALONE),
+        { within: { before: 0, after: PAIRS_MS }, name: 'pairs' }
+      )
+      .to(numbers('out'))
+    return t
+  }
+}
+
 /** Leaves out what its state knows: a record whose output is lost once the state has it is lost for good. */
 export const once: Kind = {
   store: 'once',

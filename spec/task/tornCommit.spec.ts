@@ -11,7 +11,7 @@ import { createTransport } from '../../lib/kafka/transport.ts'
 import { int } from '../../lib/serde/index.ts'
 import { until } from '../../lib/testing/until.ts'
 import { seededRandom, systemClock } from '../../lib/time.ts'
-import { bells, countedOnce, type Kind, once } from '../cases/crashKinds.ts'
+import { ALONE, bells, countedOnce, type Kind, once, PAIRS_MS, pairs } from '../cases/crashKinds.ts'
 import { Job, KEYS } from '../cases/crashKit.ts'
 import { type Call, FaultyWire, loseRequest } from '../kafka/faultyWire.ts'
 
@@ -25,6 +25,19 @@ const changelogsOf = (kind: Kind): string[] =>
     .topology((what) => topic(what, int()))
     .build('any')
     .internalTopics.changelogs.map(({ store }) => `${store.name}-changelog`)
+
+/** What `pairs` is to give. */
+function paired(): number[] {
+  const results: number[] = []
+  for (let left = 1; left < ALL; left++) {
+    const end = left + PAIRS_MS
+    const partners: number[] = []
+    for (let right = left; right <= end && right < ALL; right += KEYS.length) if (right % 3 === 0) partners.push(right)
+    if (partners.length === 0 && end < ALL - 1) partners.push(ALONE) // later ones still wait
+    for (const right of partners) results.push(left * 1_000 + right)
+  }
+  return results
+}
 
 type Produce = ApiMap['Produce']['request']
 
@@ -100,6 +113,14 @@ describe('A task that dies within a commit, at-least-once', function () {
         const counts = await live(countedOnce, what, place)
         expect(await outputs()).to.equal(ALL)
         for (const key of KEYS) expect(counts[key], key).to.be.at.least(ALL / KEYS.length)
+      })
+    }
+
+    for (const what of ['out', ...changelogsOf(pairs)]) {
+      it(`joins each record with its partners, or with none, when the topic ${what} lacks what the others have, on ${place}`, async () => {
+        await live(pairs, what, place)
+        const results = new Set((await job.values('out')).map(([, value]) => value))
+        expect([...results].filter((value) => value > 0).sort((a, b) => a - b)).to.eql(paired())
       })
     }
 
