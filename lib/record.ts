@@ -228,9 +228,10 @@ export class StreamRecord<K, V> {
     return this._value
   }
 
-  /** @internal False for a null value; does not decode one that still lies in its set. */
+  /** @internal False for a null value; does not decode one that still lies in its set, and bytes that decode to null are a value, read or not. */
   hasValue(): boolean {
-    return this._value === UNREAD ? this._set!.valueEnd[this._row]! >= 0 : this._value != null
+    if (this._value !== UNREAD && this._value != null) return true
+    return this._valueSerde !== undefined && this._set!.valueEnd[this._row]! >= 0
   }
 
   /** @internal True when the other's key was taken over as it lies, unread; false says nothing. */

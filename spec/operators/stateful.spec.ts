@@ -54,6 +54,27 @@ describe('aggregations', () => {
     expect(rows(d)).to.deep.equal([])
   })
 
+  it('count a value whose bytes decode to null, whether somebody has read it before or not', async () => {
+    const raw = {
+      name: 'raw',
+      encode: (bytes: Buffer) => bytes,
+      decode: (b: Buffer, s: number, e: number) => b.subarray(s, e)
+    }
+    for (const read of [() => undefined, ({ value }: { value: unknown }) => value]) {
+      const t = topology()
+      t.stream(topic('notes', { key: string(), value: json() }))
+        .peek(read)
+        .groupByKey()
+        .count({ name: 'notes' })
+        .toStream()
+        .to(out)
+      const d = await drive(t, { cache: false })
+      await d.send(topic('notes', { key: string(), value: raw }), 'a', Buffer.from('null'), { timestamp: 1 })
+      expect(rows(d)).to.deep.equal([['a', 1, 1]])
+      expect(d.dropped).to.deep.equal([])
+    }
+  })
+
   it('reduce begins with the first value; an aggregate that becomes null deletes the row', async () => {
     const t = topology()
     const grouped = t.stream(clicks).groupByKey()
