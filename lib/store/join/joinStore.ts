@@ -40,7 +40,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   #dead: string[] = [] // ids of blocks whose entries are rows now
   readonly #part: number // of the retention
   #oldest = 0 // buckets that begin before are past retention
-  #left = 0 // and those that begin before this have left the memory
+  #swept = 0 // and those that begin before this have left the memory
   #past: Pick<Bucket<V>, 'start' | 'blocks'>[] = [] // of those, what the database may still hold of them
   #pastRows = false // it may hold rows, too
 
@@ -131,13 +131,13 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   override expire(streamTime: number): MaybePromise<void> {
     this.#oldest = Math.max(this.#oldest, this.oldest(streamTime))
     // Not at every call: a join of few ms with a long grace has very many buckets.
-    if (this.#oldest - this.#left >= this.#part) this.#leaveBehind()
+    if (this.#oldest - this.#swept >= this.#part) this.#forgetPast()
     return super.expire(streamTime)
   }
 
   /** Buckets past retention leave the memory. */
-  #leaveBehind(): void {
-    this.#left = this.#oldest
+  #forgetPast(): void {
+    this.#swept = this.#oldest
     for (const bucket of this.#buckets.values()) {
       if (bucket.start >= this.#oldest) continue
       this.#forget(bucket)
@@ -150,7 +150,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
 
   /** Known without a scan, which would read every block for its key. */
   protected override async held(from: Buffer, to: Buffer, limit: number): Promise<Buffer[]> {
-    this.#leaveBehind()
+    this.#forgetPast()
     if (!this.ready || this.#pastRows) {
       const keys = await super.held(from, to, limit)
       if (this.ready && keys.length < limit) {
@@ -197,7 +197,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#past = []
     this.#pastRows = false
     this.#oldest = 0
-    this.#left = 0
+    this.#swept = 0
     this.#number = 0
     this.#loading = undefined
     this.ready = false
