@@ -2,34 +2,15 @@
 import type { Headers } from '../record.ts'
 import type { Clock } from '../time.ts'
 import type { RecordContext } from '../topology/node.ts'
-import type { EmitOptions, KeyContext, TimerOptions } from './port.ts'
+import type { EmitOptions, KeyContext, KeyTimers, TimerOptions } from './port.ts'
 
 /** Emits to an output by its name, under the behaviour's own key unless told otherwise. Nothing goes out when the handler throws. */
 export type Emit<O> = { readonly [N in keyof O]: (value: O[N], options?: EmitOptions) => void }
 
-/** Durable timers, one per key and name. */
-export interface Timers<T extends string> {
-  /** Setting again replaces. */
-  set(name: T, options: TimerOptions): void
-  cancel(name: T): void
-}
-
 /** One object per task, for the call in hand only: do not keep it. `O`: values by output; `T`: names of timers. */
-export interface BehaviourContext<K, O, T extends string> {
-  readonly key: K
-  /** Event time of the record, ms; the due time of a timer; the wall clock in asks. */
-  readonly timestamp: number
-  /** Highest event time of the task so far, ms; -1 before the first record. */
-  readonly streamTime: number
-  /** Of the record; none in timers and asks. */
-  readonly headers: Headers
-  /** Where the record stands; undefined in timers and asks. */
-  readonly source: RecordContext | undefined
-  readonly clock: Clock
+export interface BehaviourContext<K, O, T extends string> extends Omit<KeyContext<K>, 'emit' | 'timers'> {
   readonly emit: Emit<O>
-  readonly timers: Timers<T>
-  /** To the runtime's logger, with the key. */
-  log(...facts: unknown[]): void
+  readonly timers: KeyTimers<T>
 }
 
 export interface AskContext<K, O, T extends string> extends BehaviourContext<K, O, T> {
@@ -40,7 +21,7 @@ export interface AskContext<K, O, T extends string> extends BehaviourContext<K, 
 /** @internal Wraps the host's context once per task. */
 export class DefinedContext implements AskContext<unknown, Record<string, unknown>, string> {
   readonly emit: Emit<Record<string, unknown>>
-  readonly timers: Timers<string>
+  readonly timers: KeyTimers
   /** What the ask in hand has replied. */
   replied: unknown
   readonly #of: KeyContext<unknown>

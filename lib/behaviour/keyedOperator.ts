@@ -1,5 +1,5 @@
 /** Hosts a keyed behaviour in a task: a row per key, timers in their order, what it emits to named sinks. */
-import { hasValue, RowIds } from '../operators/rowIds.ts'
+import { RowIds } from '../operators/rowIds.ts'
 import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { CachedRowStore } from '../store/cache/rowStore.ts'
 import type { MaybePromise, Row } from '../store/port.ts'
@@ -79,7 +79,7 @@ export class KeyedOperator<K, S> implements Operator {
   process(record: StreamRecord<K, unknown>): MaybePromise<void> {
     const id = this.#ids.of(record)
     if (id === undefined) return this.#context.drop('null-key')
-    if (!hasValue(record)) return this.#context.drop('null-value')
+    if (!record.hasValue()) return this.#context.drop('null-value')
     const now = this.#context.streamTime
     if (this.#marks[EVENT].earliest > now) return this.#receive(id, record)
     const fired = this.#fire(EVENT, now)

@@ -47,18 +47,20 @@ export interface KeyContext<K> {
   readonly timestamp: number
   /** Highest event time of the task so far, ms; -1 before the first record. */
   readonly streamTime: number
+  /** Of the record; none in timers and asks. */
   readonly headers: Headers
-  /** Where the record stands; undefined in timers. */
+  /** Where the record stands; undefined in timers and asks. */
   readonly source: RecordContext | undefined
   readonly clock: Clock
   emit(output: string, value: unknown, options?: EmitOptions): void
   readonly timers: KeyTimers
+  /** To the runtime's logger, with the key. */
   log(...facts: unknown[]): void
 }
 
 /** Durable timers, one per key and name. */
-export interface KeyTimers {
+export interface KeyTimers<T extends string = string> {
   /** Setting again replaces. */
-  set(name: string, options: TimerOptions): void
-  cancel(name: string): void
+  set(name: T, options: TimerOptions): void
+  cancel(name: T): void
 }

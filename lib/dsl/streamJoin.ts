@@ -95,8 +95,6 @@ export function joinStreams<K, V, V2, R>(
   const states = new WeakMap<object, StreamJoinState<K>>()
   const plan: StreamJoinPlan<K> = {
     key,
-    leftValue: leftValue as Serde<unknown>,
-    rightValue: rightValue as Serde<unknown>,
     span,
     ...stores,
     self,

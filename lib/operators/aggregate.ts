@@ -3,7 +3,7 @@ import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { Expiry } from './expiry.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 
 /** The next aggregate from the present one (null = none yet) and a record; null deletes. */
 export type Step<K, V, A> = (aggregate: A | null, record: StreamRecord<K, V>) => A | null
@@ -52,7 +52,7 @@ export class AggregateOperator<K, V, A> implements Operator {
   process(record: StreamRecord<K, V>): MaybePromise<void> {
     const id = this.#ids.of(record)
     if (id === undefined) return this.#context.drop('null-key')
-    if (!hasValue(record)) return this.#context.drop('null-value')
+    if (!record.hasValue()) return this.#context.drop('null-value')
     if (this.#expiry !== undefined) return this.#live(this.#expiry, id, record)
     const row = this.#store.row(id)
     return row instanceof Promise ? row.then((r) => this.#apply(r, record)) : this.#apply(row, record)

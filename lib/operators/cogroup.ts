@@ -3,7 +3,6 @@ import type { StreamRecord } from '../record.ts'
 import type { MaybePromise } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
 import type { Step } from './aggregate.ts'
-import { hasValue } from './rowIds.ts'
 
 /** Adds the value of a record, as the record says it. */
 export type Adder<A> = (aggregate: A) => A | null
@@ -31,7 +30,7 @@ export class CogroupOperator<K, V, A> implements Operator {
   }
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
-    if (!this.#nulls && !hasValue(record)) return this.#context.drop('null-value')
+    if (!this.#nulls && !record.hasValue()) return this.#context.drop('null-value')
     const add = this.#add
     const adder: Adder<A> = (aggregate) => add(aggregate, record.value, record)
     return this.#context.forward(record.withValue(adder))

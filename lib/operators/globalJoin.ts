@@ -3,7 +3,7 @@ import type { Serde, StreamRecord } from '../record.ts'
 import type { GlobalRow, GlobalRows } from '../store/globalRows.ts'
 import type { MaybePromise } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 import type { StreamTableJoiner } from './streamTableJoin.ts'
 
 /** What a stream and a global table are joined by. */
@@ -42,7 +42,7 @@ export class GlobalJoinOperator<K, V, G, T, V2> implements Operator {
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
     const { left, on } = this.#plan
-    if (!hasValue(record)) return this.#context.drop('null-value')
+    if (!record.hasValue()) return this.#context.drop('null-value')
     const key = on(record)
     if (key == null) return left ? this.#forward(record, null) : this.#context.drop('null-key')
     const row = this.#rows.row(this.#ids.id(key))

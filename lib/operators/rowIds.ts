@@ -2,12 +2,6 @@
 import type { RecordSet, Serde, StreamRecord } from '../record.ts'
 import { latin1 } from '../serde/slices.ts'
 
-/** False for a null value; does not decode a value that still lies in its fetch response. */
-// biome-ignore lint/suspicious/noExplicitAny: works on any record
-export function hasValue(record: StreamRecord<any, any>): boolean {
-  return record.hasValue()
-}
-
 /** Ids under one key serde. Remembers those of the last prefetched rows, so that each key is sliced once. */
 export class RowIds<K> {
   readonly serde: Serde<K>

@@ -8,7 +8,7 @@ import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import type { Step } from './aggregate.ts'
 import type { WindowBehaviour } from './behaviour.ts'
 import { refuse } from './late.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 import { type Slot, slotIndex } from './slidingRow.ts'
 import { SlidingStep, type SlotChange } from './slidingStep.ts'
 import { TimeQueue } from './timeQueue.ts'
@@ -109,7 +109,7 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
   process(record: StreamRecord<K, V>): MaybePromise<void> {
     const key = this.#ids.of(record)
     if (key === undefined) return this.#context.drop('null-key')
-    if (!hasValue(record)) return this.#context.drop('null-value')
+    if (!record.hasValue()) return this.#context.drop('null-value')
     const { difference, grace } = this.#windows
     const time = record.timestamp
     if (time > this.#time) {

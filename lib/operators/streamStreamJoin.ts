@@ -4,16 +4,13 @@ import { type Entry, hasOpen } from '../store/join/entries.ts'
 import type { JoinStore } from '../store/join/joinStore.ts'
 import type { MaybePromise, Row } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 import { type JoinSpan, StreamJoinState } from './streamJoinState.ts'
 
 /** What both sides of a join know of it. */
 export interface StreamJoinPlan<K> {
   /** Of both streams: their keys must have the same bytes. */
   readonly key: Serde<K>
-  /** As the stores have the values. */
-  readonly leftValue: Serde<unknown>
-  readonly rightValue: Serde<unknown>
   readonly span: JoinSpan
   /** Stores of the two sides; the same for a stream that is joined with itself. */
   readonly left: string
@@ -56,7 +53,6 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
   readonly #ahead: number
   readonly #size: number // of a bucket, ms
   readonly #ids: RowIds<K>
-  readonly #value: Serde<V>
   #own!: JoinStore<V>
   #other!: JoinStore<unknown>
   #state!: StreamJoinState<K>
@@ -74,7 +70,6 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     this.#ahead = left ? after : before
     this.#size = bucket
     this.#ids = new RowIds(plan.key)
-    this.#value = (left ? plan.leftValue : plan.rightValue) as Serde<V>
   }
 
   init(context: OperatorContext): void {
@@ -125,7 +120,7 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     const time = record.timestamp
     state.observe(time)
     const key = this.#ids.of(record)
-    if (!hasValue(record)) {
+    if (!record.hasValue()) {
       this.#context.drop('null-value')
       return key !== undefined && this.#puts ? state.observeStored(this.#left, time, this.#own) : undefined
     }
@@ -166,7 +161,7 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
       own.putRow(row, { timestamp: time, value: record.value, open: others })
     } else {
       others = this.#optional && own.hasOpen(start, key, time)
-      const set = record.rawValue(this.#value)
+      const set = record.rawValue(own.value)
       if (set !== undefined) {
         const at = record._row
         own.put(start, key, time, others, set.bytes, set.valueStart[at]!, set.valueEnd[at]!)

@@ -6,7 +6,7 @@ import type { MaybePromise, Row, TaskStore } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
 import { present } from './aggregate.ts'
 import type { Buffered } from './bufferedSerde.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 import type { StreamTableJoiner } from './streamTableJoin.ts'
 import type { TableView, ViewReader } from './tableView.ts'
 import { TimeQueue } from './timeQueue.ts'
@@ -77,7 +77,7 @@ export class StreamTableGraceJoinOperator<K, V, T, V2> implements Operator {
   process(record: StreamRecord<K, V>): MaybePromise<void> {
     const time = record.timestamp
     this.#observe(time)
-    if (!hasValue(record)) return this.#context.drop('null-value')
+    if (!record.hasValue()) return this.#context.drop('null-value')
     const id = this.#ids.of(record)
     if (id === undefined) return this.#left ? this.#forward(record, null) : this.#context.drop('null-key')
     const joined = time < this.#time - this.#grace ? this.#join(record, id) : this.#keep(record, id)

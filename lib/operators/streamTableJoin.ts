@@ -3,7 +3,7 @@ import type { RecordSet, Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise } from '../store/port.ts'
 import type { Operator, OperatorContext } from '../topology/node.ts'
 import { present } from './aggregate.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 import type { TableView, ViewReader } from './tableView.ts'
 import type { Version } from './versions.ts'
 
@@ -43,7 +43,7 @@ export class StreamTableJoinOperator<K, V, T, V2> implements Operator {
   }
 
   process(record: StreamRecord<K, V>): MaybePromise<void> {
-    if (!hasValue(record)) return this.#context.drop('null-value')
+    if (!record.hasValue()) return this.#context.drop('null-value')
     const id = this.#ids.of(record)
     if (id === undefined) return this.#left ? this.#forward(record, null) : this.#context.drop('null-key')
     const row = this.#table.read(id, record, record.timestamp)

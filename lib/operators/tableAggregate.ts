@@ -3,7 +3,7 @@ import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { Expiry } from './expiry.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 
 /** The next aggregate from the present one (null = none) and a change in which at least one side is there; null deletes. */
 export type ChangeStep<K, V, A> = (
@@ -52,7 +52,7 @@ export class TableAggregateOperator<K, V, A> implements Operator {
   process(record: StreamRecord<K, Change<V>>): MaybePromise<void> {
     const id = this.#ids.of(record)
     if (id === undefined) return this.#context.drop('null-key')
-    if (!hasValue(record)) return this.#context.drop('null-value')
+    if (!record.hasValue()) return this.#context.drop('null-value')
     if (this.#expiry !== undefined) return this.#live(this.#expiry, id, record)
     const row = this.#store.row(id)
     return row instanceof Promise ? row.then((r) => this.#apply(r, record)) : this.#apply(row, record)

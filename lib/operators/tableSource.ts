@@ -3,7 +3,7 @@ import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { Expiry } from './expiry.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 
 /**
  * Drops null keys; a null value deletes the row. The latest by offset wins, whatever its time. Without a store (nobody needs the
@@ -61,7 +61,7 @@ export class TableSourceOperator<K, V> implements Operator {
   async #live(expiry: Expiry<V>, store: RowStore<V>, id: string, record: StreamRecord<K, V | null>): Promise<void> {
     if (record.timestamp > expiry.time) this.#context.save('time', record.timestamp)
     await expiry.observe(record.timestamp)
-    if (hasValue(record) && expiry.over(record.timestamp)) return this.#context.drop('late')
+    if (record.hasValue() && expiry.over(record.timestamp)) return this.#context.drop('late')
     const row = await store.row(id)
     if (row.value !== null && expiry.over(row.timestamp)) await expiry.remove(row)
     const before = row.value === null ? -1 : row.timestamp
@@ -73,7 +73,7 @@ export class TableSourceOperator<K, V> implements Operator {
   #apply(row: Row<V>, record: StreamRecord<K, V | null>): MaybePromise<void> {
     const store = this.#store!
     const old = row.value
-    const value = hasValue(record) ? record.value : null
+    const value = record.hasValue() ? record.value : null
     if (this.#skips && value === null && old === null) return
     store.set(row, value, record.timestamp, record.headers)
     if (!store.spec.caching) return this.#context.forward(record.withValue(change(value, old)))

@@ -3,7 +3,7 @@ import { NO_HEADERS, type RecordSet, type Serde, type StreamRecord } from '../re
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { latestOf } from './latest.ts'
-import { hasValue, RowIds } from './rowIds.ts'
+import { RowIds } from './rowIds.ts'
 import { setStoreTime, storeTime, type Versions, withVersion } from './versions.ts'
 
 /**
@@ -68,6 +68,6 @@ export class VersionedTableOperator<K, V> implements Operator {
 
   #valueOf(record: StreamRecord<K, V | null | Change<V>>): V | null {
     if (this.#changes) return (record.value as Change<V>).value
-    return hasValue(record) ? (record.value as V) : null
+    return record.hasValue() ? (record.value as V) : null
   }
 }

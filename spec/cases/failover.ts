@@ -2,10 +2,11 @@
 import { existsSync } from 'node:fs'
 import { expect } from 'chai'
 import { createRuntime, type RunningRuntime, string, topic, topology } from '../../actors/index.ts'
-import type { ReaderOptions, Transport } from '../../lib/kafka/port.ts'
+import type { Transport } from '../../lib/kafka/port.ts'
 import { tpKey } from '../../lib/record.ts'
 import { until } from '../../lib/testing/until.ts'
 import { createTopics, publish, stateDirectory, Watcher } from '../actors/jobKit.ts'
+import { watched } from './readers.ts'
 
 export interface FailoverEnv {
   readonly id: string
@@ -159,23 +160,8 @@ export function failoverCases(open: () => Promise<FailoverEnv>): void {
 }
 
 /** The same, and notes from where its restore lane reads. */
-function noting(transport: Transport, began: Map<string, number>): Transport {
-  return {
-    admin: transport.admin,
-    group: (...args) => transport.group(...args),
-    producer: (...args) => transport.producer(...args),
-    txnProducer: (...args) => transport.txnProducer(...args),
-    offsets: (...args) => transport.offsets(...args),
-    committed: (...args) => transport.committed(...args),
-    close: () => transport.close(),
-    reader(options: ReaderOptions) {
-      const reader = transport.reader(options)
-      const add = reader.add.bind(reader)
-      reader.add = (tp, offset, sink) => {
-        if (options.lane === 'restore') began.set(tpKey(tp.topic, tp.partition), offset)
-        add(tp, offset, sink)
-      }
-      return reader
-    }
-  }
-}
+const noting = (transport: Transport, began: Map<string, number>): Transport =>
+  watched(transport, ({ lane }, next, tp, offset, sink) => {
+    if (lane === 'restore') began.set(tpKey(tp.topic, tp.partition), offset)
+    next(tp, offset, sink)
+  })

@@ -5,6 +5,7 @@ import type { Transport } from '../../lib/kafka/port.ts'
 import { NO_HEADERS } from '../../lib/record.ts'
 import { until } from '../../lib/testing/until.ts'
 import { createTopics, publish, stateDirectory, Watcher } from '../actors/jobKit.ts'
+import { watched } from './readers.ts'
 
 export interface GlobalTableEnv {
   readonly transport: Transport
@@ -15,26 +16,12 @@ export interface GlobalTableEnv {
 /** The transport, counting the records of a topic that its readers are given. */
 function counting(transport: Transport, wanted: string): { transport: Transport; records(): number } {
   let records = 0
-  const counted: Transport = {
-    ...transport,
-    admin: transport.admin,
-    group: (...args) => transport.group(...args),
-    producer: (...args) => transport.producer(...args),
-    txnProducer: (...args) => transport.txnProducer(...args),
-    offsets: (...args) => transport.offsets(...args),
-    committed: (...args) => transport.committed(...args),
-    close: () => transport.close(),
-    reader: (options) => {
-      const reader = transport.reader(options)
-      const add = reader.add.bind(reader)
-      reader.add = (tp, offset, sink) =>
-        add(tp, offset, (batch) => {
-          if (tp.topic === wanted) records += batch.records.count
-          sink(batch)
-        })
-      return reader
-    }
-  }
+  const counted = watched(transport, (_, next, tp, offset, sink) =>
+    next(tp, offset, (batch) => {
+      if (tp.topic === wanted) records += batch.records.count
+      sink(batch)
+    })
+  )
   return { transport: counted, records: () => records }
 }
 

@@ -1,5 +1,5 @@
 /** What one side of a stream-stream join has seen: in memory while it fits, written in blocks instead of row by row. */
-import { NO_HEADERS, type RecordSet } from '../../record.ts'
+import { NO_HEADERS, type RecordSet, type Serde } from '../../record.ts'
 import { localKey, ROW_VALUE_AT, readInt64, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
 import { excess } from '../cache/budget.ts'
 import { decodeFault, encodeFault } from '../cache/faults.ts'
@@ -30,7 +30,8 @@ const PARTS = 64
 export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   /** What the database holds is known: nothing may be asked before. */
   ready = false
-  readonly #value: EntriesSerde<V>['value']
+  /** Of the value in an entry. */
+  readonly value: Serde<V>
   readonly #share: CacheBudget
   readonly #buckets = new Map<number, Bucket<V>>()
   readonly #spilled = new Set<number>() // starts of buckets that are rows
@@ -46,7 +47,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
 
   constructor(options: RowStoreOptions<Entry<V>[]>) {
     super(options)
-    this.#value = (options.spec.value as EntriesSerde<V>).value
+    this.value = (options.spec.value as EntriesSerde<V>).value
     this.#share = options.budget
     this.#part = Math.ceil((options.spec.retentionMs ?? 0) / PARTS)
   }
@@ -84,7 +85,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     if (start < this.#oldest) return
     let bucket = this.#buckets.get(start)
     if (bucket === undefined) {
-      bucket = new Bucket(start, this.#value)
+      bucket = new Bucket(start, this.value)
       this.#buckets.set(start, bucket)
     }
     if (!bucket.touched) this.#touched.push(bucket)
@@ -98,7 +99,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   putValue(start: number, key: string, time: number, open: boolean, value: V): void {
     let bytes: Buffer
     try {
-      bytes = this.#value.encode(value)
+      bytes = this.value.encode(value)
     } catch (cause) {
       throw encodeFault(this.#valueSpec, key, cause)
     }
@@ -151,24 +152,23 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   /** Known without a scan, which would read every block for its key. */
   protected override async held(from: Buffer, to: Buffer, limit: number): Promise<Buffer[]> {
     this.#forgetPast()
-    if (!this.ready || this.#pastRows) {
-      const keys = await super.held(from, to, limit)
-      if (this.ready && keys.length < limit) {
-        this.#pastRows = false
-        this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
-      }
-      return keys
+    const keys = this.ready && !this.#pastRows ? this.#pastKeys(from, to, limit) : await super.held(from, to, limit)
+    if (this.ready && keys.length < limit) {
+      this.#pastRows = false
+      this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
     }
+    return keys
+  }
+
+  #pastKeys(from: Buffer, to: Buffer, limit: number): Buffer[] {
     const keys: Buffer[] = []
-    this.#past.sort((a, b) => a.start - b.start)
-    for (const { start, blocks } of this.#past) {
+    for (const { start, blocks } of this.#past.sort((a, b) => a.start - b.start)) {
       for (const number of blocks) {
         if (keys.length === limit) return keys
         const key = localKey(this.id, blockId(start, number))
         if (key.compare(from) >= 0 && key.compare(to) < 0) keys.push(key)
       }
     }
-    this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
     return keys
   }
 
@@ -207,7 +207,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     let next = await this.#firstId('')
     while (next !== undefined) {
       const start = windowStart(next)
-      const bucket = new Bucket(start, this.#value)
+      const bucket = new Bucket(start, this.value)
       const rows = windowId(start, ROW)
       if (next < rows) {
         for await (const chunk of this.database.range({ from: localKey(this.id, next), to: localKey(this.id, rows) })) {
@@ -306,7 +306,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
 
   /** For messages: of one value. */
   get #valueSpec() {
-    return { ...this.spec, value: this.#value }
+    return { ...this.spec, value: this.value }
   }
 
   #retire(bucket: Bucket<V>): void {
@@ -328,10 +328,5 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 }
 
-const scratch = Buffer.alloc(8)
-
 /** Numbers in the order of their bytes. */
-function blockId(start: number, number: number): string {
-  writeInt64(scratch, number, 0)
-  return windowId(start, BLOCK + scratch.toString('latin1'))
-}
+const blockId = (start: number, number: number): string => windowId(start, BLOCK + windowId(number, ''))
