@@ -10,7 +10,7 @@ export {
   machineBehaviour
 } from '../lib/behaviour/machine.ts'
 export type { MachineView } from '../lib/behaviour/machineLogic.ts'
-export type { MigratedState } from '../lib/behaviour/machineRow.ts'
+export type { MigratedState } from '../lib/behaviour/machineSerde.ts'
 export type { EmitOptions, TimerOptions } from '../lib/behaviour/port.ts'
 export type { Questionable, Questions } from '../lib/behaviour/questions.ts'
 export {

@@ -2,6 +2,7 @@
 import { ProcessingError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import { utf8 } from '../serde/slices.ts'
+import { writeOf, written } from '../serde/write.ts'
 import { readInt64, writeInt64 } from '../store/bytes.ts'
 
 export const EVENT = 0
@@ -45,64 +46,77 @@ export interface StateVersion {
 }
 
 /** A row without timers and marks costs one byte more than its state. */
-export const keyedSerde = <S>(state: Serde<S>, behaviour = '', version?: StateVersion): Serde<KeyedRow<S>> => ({
-  name: `keyed(${state.name})`,
-  encode({ state: value, timers, marks }) {
-    const plain = value === undefined ? Buffer.alloc(0) : state.encode(value)
-    const bytes = version && value !== undefined ? versioned(plain, version.now) : plain
-    const flag =
-      (value === undefined ? STATELESS : version ? VERSIONED : 0) |
-      (timers.length > 0 || marks[0] >= 0 || marks[1] >= 0 ? TIMED : PLAIN)
-    if ((flag & TIMED) === 0) {
-      const row = Buffer.allocUnsafe(1 + bytes.length)
-      row[0] = flag
-      row.set(bytes, 1)
-      return row
-    }
-    const names = timers.map(({ name }) => Buffer.from(name))
-    const row = Buffer.allocUnsafe(names.reduce((sum, name) => sum + TIMER_HEAD + name.length, HEAD + bytes.length))
-    row[0] = flag
-    writeInt64(row, marks[0], 1)
-    writeInt64(row, marks[1], 9)
-    row.writeUInt16BE(timers.length, 17)
-    let at = HEAD
-    for (const [i, { due, clock }] of timers.entries()) {
-      const name = names[i]!
-      row[at] = clock
-      writeInt64(row, due, at + 1)
-      row.writeUInt16BE(name.length, at + 9)
-      row.set(name, at + TIMER_HEAD)
-      at += TIMER_HEAD + name.length
-    }
-    row.set(bytes, at)
-    return row
-  },
-  decode(bytes, start, end) {
-    const flag = bytes[start]!
-    const timers: Timer[] = []
-    const marks: [number, number] = [-1, -1]
-    let at = start + 1
-    if (flag & TIMED) {
-      marks[0] = readInt64(bytes, start + 1)
-      marks[1] = readInt64(bytes, start + 9)
-      at = start + HEAD
-      for (let left = bytes.readUInt16BE(start + 17); left > 0; left--) {
-        const named = at + TIMER_HEAD
-        const next = named + bytes.readUInt16BE(at + 9)
-        timers.push({ name: utf8(bytes, named, next), due: readInt64(bytes, at + 1), clock: bytes[at] as TimerClock })
-        at = next
+export function keyedSerde<S>(state: Serde<S>, behaviour = '', version?: StateVersion): Serde<KeyedRow<S>> {
+  const write = writeOf(state)
+  return {
+    name: `keyed(${state.name})`,
+    encode: written(
+      (row: KeyedRow<S>) => encoded(row, state, version),
+      (row, target, at) => {
+        if (!write || version || row.state === undefined || isTimed(row) || at >= target.length) return -1
+        target[at] = PLAIN
+        return write(row.state, target, at + 1)
       }
+    ),
+    decode(bytes, start, end) {
+      const flag = bytes[start]!
+      const timers: Timer[] = []
+      const marks: [number, number] = [-1, -1]
+      let at = start + 1
+      if (flag & TIMED) {
+        marks[0] = readInt64(bytes, start + 1)
+        marks[1] = readInt64(bytes, start + 9)
+        at = start + HEAD
+        for (let left = bytes.readUInt16BE(start + 17); left > 0; left--) {
+          const named = at + TIMER_HEAD
+          const next = named + bytes.readUInt16BE(at + 9)
+          timers.push({ name: utf8(bytes, named, next), due: readInt64(bytes, at + 1), clock: bytes[at] as TimerClock })
+          at = next
+        }
+      }
+      if (flag & STATELESS) return { state: undefined, timers, marks }
+      let of = 0
+      if (flag & VERSIONED) {
+        of = bytes.readUInt16BE(at)
+        at += VERSION_BYTES
+      }
+      const kept = state.decode(bytes, at, end)
+      return { state: of === (version?.now ?? 0) ? kept : (migrated(kept, of, behaviour, version) as S), timers, marks }
     }
-    if (flag & STATELESS) return { state: undefined, timers, marks }
-    let of = 0
-    if (flag & VERSIONED) {
-      of = bytes.readUInt16BE(at)
-      at += VERSION_BYTES
-    }
-    const kept = state.decode(bytes, at, end)
-    return { state: of === (version?.now ?? 0) ? kept : (migrated(kept, of, behaviour, version) as S), timers, marks }
   }
-})
+}
+
+const isTimed = ({ timers, marks }: KeyedRow<unknown>): boolean => timers.length > 0 || marks[0] >= 0 || marks[1] >= 0
+
+function encoded<S>(kept: KeyedRow<S>, serde: Serde<S>, version: StateVersion | undefined): Buffer {
+  const { state, timers, marks } = kept
+  const plain = state === undefined ? Buffer.alloc(0) : serde.encode(state)
+  const bytes = version && state !== undefined ? versioned(plain, version.now) : plain
+  const flag = (state === undefined ? STATELESS : version ? VERSIONED : 0) | (isTimed(kept) ? TIMED : PLAIN)
+  if ((flag & TIMED) === 0) {
+    const row = Buffer.allocUnsafe(1 + bytes.length)
+    row[0] = flag
+    row.set(bytes, 1)
+    return row
+  }
+  const names = timers.map(({ name }) => Buffer.from(name))
+  const row = Buffer.allocUnsafe(names.reduce((sum, name) => sum + TIMER_HEAD + name.length, HEAD + bytes.length))
+  row[0] = flag
+  writeInt64(row, marks[0], 1)
+  writeInt64(row, marks[1], 9)
+  row.writeUInt16BE(timers.length, 17)
+  let at = HEAD
+  for (const [i, { due, clock }] of timers.entries()) {
+    const name = names[i]!
+    row[at] = clock
+    writeInt64(row, due, at + 1)
+    row.writeUInt16BE(name.length, at + 9)
+    row.set(name, at + TIMER_HEAD)
+    at += TIMER_HEAD + name.length
+  }
+  row.set(bytes, at)
+  return row
+}
 
 /** The marks of a row as it is stored, without decoding the rest. */
 export const storedMarks = (bytes: Buffer): KeyedRow<unknown>['marks'] =>

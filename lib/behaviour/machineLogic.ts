@@ -2,7 +2,7 @@
 import type { AnyMachineSnapshot, EventObject } from 'xstate'
 import { ProcessingError } from '../errors.ts'
 import { afterEvent, isAfter } from './machinePlan.ts'
-import type { MachineRow } from './machineRow.ts'
+import { type MachineRow, rowOf, snapshotOf } from './machineRow.ts'
 import type { MachineStates } from './machineStates.ts'
 import { type MachineEffects, MachineStep } from './machineStep.ts'
 import type { KeyContext, KeyedLogic } from './port.ts'
@@ -45,7 +45,7 @@ export class MachineLogic implements KeyedLogic<unknown, MachineRow>, MachineEff
   #context!: KeyContext<unknown>
   #pending: MachineRow['pending']
   #named = 0
-  #last: AnyMachineSnapshot | undefined
+  #last: MachineRow | undefined
 
   constructor(definition: MachineDefinition) {
     this.#definition = definition
@@ -73,13 +73,15 @@ export class MachineLogic implements KeyedLogic<unknown, MachineRow>, MachineEff
     if (row === undefined) return undefined
     if (isAfter(name)) return this.#work(row, afterEvent(name), context)
     const event = row.pending?.[name]
-    return event && this.#work({ ...row, pending: without(row.pending, name) }, event, context)
+    if (event === undefined) return undefined
+    const { at, context: kept, history, pending, named } = row
+    return this.#work(rowOf(at, kept, history, without(pending, name), named), event, context)
   }
 
   query(name: string, row: MachineRow | undefined, input: unknown, key: unknown): unknown {
     if (row === undefined) return undefined
     const own = this.#definition.query[name]
-    return own ? own(row.snapshot, input, key) : viewOf(row.snapshot)
+    return own ? own(snapshotOf(row), input, key) : viewOf(row)
   }
 
   /** 'send': the event changes the machine, and what it then is is the answer; undefined when there is none. */
@@ -129,23 +131,23 @@ export class MachineLogic implements KeyedLogic<unknown, MachineRow>, MachineEff
     this.#context = context
     this.#pending = row?.pending
     this.#named = row?.named ?? 0
-    const before = row === undefined ? this.#started(event, context) : row.snapshot
+    const before = row === undefined ? this.#started(event, context) : row
     if (before === undefined) {
       this.#last = undefined
       return undefined
     }
-    const snapshot = before.status === 'active' ? this.#step.receive(before, event) : before
-    this.#last = snapshot
-    if (snapshot.status === 'done') {
-      if (this.#definition.outputs.get(DONE)) context.emit(DONE, snapshot.output)
+    const next = before.ended ? before : this.#step.receive(before, event)
+    this.#last = next
+    if (next.ended) {
+      if (this.#definition.outputs.get(DONE)) context.emit(DONE, next.ended.output)
       return null
     }
     const [pending, named] = [this.#pending, this.#named]
-    if (row && snapshot === row.snapshot && pending === row.pending && named === row.named) return row
-    return { snapshot, pending, named }
+    if (pending === next.pending && named === next.named) return next
+    return rowOf(next.at, next.context, next.history, pending, named)
   }
 
-  #started(event: EventObject, { key, timestamp }: KeyContext<unknown>): AnyMachineSnapshot | undefined {
+  #started(event: EventObject, { key, timestamp }: KeyContext<unknown>): MachineRow | undefined {
     const { startOn, startWith } = this.#definition
     if (startOn && !startOn.has(event.type)) return undefined
     return this.#step.start(startWith({ key, event, timestamp }))
@@ -168,13 +170,10 @@ export class MachineLogic implements KeyedLogic<unknown, MachineRow>, MachineEff
   }
 }
 
-const viewOf = ({ value, context, status, tags, output }: AnyMachineSnapshot): MachineView => ({
-  value,
-  context,
-  status,
-  tags: [...tags],
-  output
-})
+function viewOf(row: MachineRow): MachineView {
+  const { value, context, status, tags, output } = snapshotOf(row)
+  return { value, context, status, tags: [...tags], output }
+}
 
 function without(pending: MachineRow['pending'], name: string): MachineRow['pending'] {
   const { [name]: _, ...rest } = pending!

@@ -27,6 +27,8 @@ export interface Act {
   readonly action: ((args: any, params: any) => unknown) & ActionParts
   /** Parameters of an action by name: plain, or from context and event. */
   readonly params: unknown
+  /** Of an assign by field: each with its value, or what makes one. */
+  readonly fields: readonly (readonly [string, unknown])[] | undefined
 }
 
 /** As XState keeps a transition inside; objects live as long as the machine. */
@@ -126,7 +128,10 @@ function actOf(machine: AnyStateMachine, action: unknown): Act | null {
     : resolved.type === 'xstate.raise' && resolved.delay !== undefined
       ? RAISE
       : KINDS[resolved.type!]
-  return kind === undefined ? null : { kind, action: resolved, params: inline ? undefined : params }
+  if (kind === undefined) return null
+  const { assignment } = resolved
+  const fields = kind === ASSIGN && typeof assignment !== 'function' ? Object.entries(assignment as object) : undefined
+  return { kind, action: resolved, params: inline ? undefined : params, fields }
 }
 
 /** The innermost node that stays active around the transition. */

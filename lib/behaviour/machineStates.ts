@@ -1,37 +1,23 @@
 /** The sets of states a machine can be in, and the plans between them: worked out as they come up, shared by all tasks of a process. */
-import type { AnyMachineSnapshot, AnyStateMachine, AnyStateNode } from 'xstate'
+import type { AnyMachineSnapshot, AnyStateMachine, AnyStateNode, EventObject } from 'xstate'
+import { type Choice, choicesOf } from './machineChoice.ts'
 import { initialPlan, type Plan, planOf, type Transition } from './machinePlan.ts'
+import { type Configuration, type MachineRow, type Made, NO_HISTORY, rowOf } from './machineRow.ts'
 
-/** The durable part of a snapshot. */
-export interface StoredSnapshot {
+/** The durable part of a row. What stays away has its default, so that a plain machine's row is small. */
+export interface StoredRow {
   readonly value: unknown
   readonly context: unknown
   /** Ids of the nodes that history states recall. */
   readonly history?: Readonly<Record<string, readonly string[]>> | undefined
-}
-
-/** States that are active together: everything about a snapshot that does not depend on its context. */
-export interface Configuration {
-  /** `value` as JSON, or itself when it is a word. */
-  readonly key: string
-  readonly template: AnyMachineSnapshot
-  readonly nodes: ReadonlySet<AnyStateNode>
-  readonly plans: Map<Transition, Made | null>
-  /** Transitions by event type, where no guard decides; undefined: guards do. null: the event has none. */
-  readonly byType: Map<string, Transition | null> | undefined
-  /** Eventless transitions may follow any event. */
-  readonly eventless: boolean
-}
-
-/** A plan with the configuration it leads to. */
-export interface Made extends Plan {
-  readonly to: Configuration
+  readonly pending?: Readonly<Record<string, EventObject>>
+  readonly named?: number
 }
 
 /** Parallel states multiply. */
 const MOST_CONFIGURATIONS = 10_000
-const NO_CHILDREN = Object.freeze({})
-export const NO_HISTORY = Object.freeze({})
+/** Event types come from records: nobody bounds them. */
+const MOST_TYPES = 1_000
 
 // biome-ignore lint/suspicious/noExplicitAny: parts of any machine
 type Any = any
@@ -49,9 +35,21 @@ export class MachineStates {
     this.initial = plan && this.#made(plan)
   }
 
-  /** Of a snapshot that came from here; undefined for others. */
-  of(snapshot: AnyMachineSnapshot): Configuration | undefined {
-    return this.#byNodes.get(snapshot._nodes)
+  /** What an event of that type may lead to; null: only XState can tell. */
+  choices(from: Configuration, type: string): readonly Choice[] | null {
+    const known = from.choices.get(type)
+    if (known !== undefined) return known
+    const choices = choicesOf(this.machine, from.nodes, type) ?? this.#only(from, type)
+    if (from.choices.size < MOST_TYPES) from.choices.set(type, choices)
+    return choices
+  }
+
+  /** Without guards XState always takes the same. */
+  #only({ nodes, template }: Configuration, type: string): readonly Choice[] | null {
+    const all = [...nodes].flatMap((node) => [...node.transitions.values()].flat())
+    if (all.some(({ guard }) => guard !== undefined)) return null
+    const taken = this.machine.getTransitionData(template as Any, { type }) as unknown as Transition[]
+    return taken.length > 1 ? null : taken.map((transition) => ({ transition, guard: undefined, params: undefined }))
   }
 
   plan(from: Configuration, transition: Transition): Made | null {
@@ -63,56 +61,46 @@ export class MachineStates {
     return made
   }
 
-  /** A snapshot from its durable part. @throws Error of XState when the machine has no such states */
-  restore({ value, context, history }: StoredSnapshot): AnyMachineSnapshot {
-    const key = keyOf(value)
-    const { template } = this.#byKey.get(key) ?? this.#configuration(key, value)
-    return snapshotOf(template, context, history ? this.#recalled(history) : NO_HISTORY)
+  /** A row from its durable part. @throws Error of XState when the machine has no such states */
+  restore({ value, context, history, pending, named }: StoredRow): MachineRow {
+    return rowOf(this.#of(value), context, history ? this.#recalled(history) : NO_HISTORY, pending, named)
   }
 
-  /** The state value as JSON, from a table. */
-  valueText(snapshot: AnyMachineSnapshot): string {
-    const key = this.#byNodes.get(snapshot._nodes)?.key ?? keyOf(snapshot.value)
-    return typeof snapshot.value === 'string' ? JSON.stringify(key) : key
+  /** What a snapshot shares with all others in its states. */
+  of(snapshot: AnyMachineSnapshot): Configuration {
+    return this.#byNodes.get(snapshot._nodes) ?? this.#of(snapshot.value)
   }
 
-  #recalled(history: NonNullable<StoredSnapshot['history']>): Any {
+  #recalled(history: NonNullable<StoredRow['history']>): Any {
     const byId = (id: string): AnyStateNode => this.machine.getStateNodeById(`#${id}`)
     return Object.fromEntries(Object.entries(history).map(([state, ids]) => [state, ids.map(byId)]))
-  }
-
-  /** The snapshot with its states shared with all others that have the same. */
-  shared(snapshot: AnyMachineSnapshot): AnyMachineSnapshot {
-    if (this.#byNodes.has(snapshot._nodes)) return snapshot
-    const key = keyOf(snapshot.value)
-    const { template } = this.#byKey.get(key) ?? this.#configuration(key, snapshot.value)
-    return snapshotOf(template, snapshot.context, snapshot.historyValue)
   }
 
   #made(plan: Plan): Made | null {
     if (plan.final) {
       // The configuration of an ended machine leads nowhere: only its value is of use.
-      const value = plan.final.key
-      return { ...plan, to: this.#byKey.get(value) ?? this.#configuration(value, value) }
+      return { ...plan, to: this.#of(plan.final.key) }
     }
-    const value = activeValue(this.machine.root, plan.nodes)
-    const key = keyOf(value)
-    const to = this.#byKey.get(key) ?? this.#configuration(key, value)
+    const to = this.#of(activeValue(this.machine.root, plan.nodes))
     const same = to.nodes.size === plan.nodes.size && [...plan.nodes].every((node) => to.nodes.has(node))
-    return same && this.#byKey.has(key) ? { ...plan, to } : null
+    return same && this.#byNodes.has(to.template._nodes) ? { ...plan, to } : null
+  }
+
+  #of(value: unknown): Configuration {
+    const key = typeof value === 'string' ? value : JSON.stringify(value)
+    return this.#byKey.get(key) ?? this.#configuration(key, value)
   }
 
   #configuration(key: string, value: unknown): Configuration {
     const stored = { value, status: 'active', context: {}, children: {}, historyValue: {} }
     const template = this.machine.restoreSnapshot(stored as Any, undefined as Any) as AnyMachineSnapshot
     const nodes = new Set(template._nodes as AnyStateNode[])
-    const transitions = [...nodes].flatMap((node) => [...node.transitions.values()].flat())
     const made: Configuration = {
-      key,
+      text: JSON.stringify(value),
       template,
       nodes,
       plans: new Map(),
-      byType: transitions.some(({ guard }) => guard !== undefined) ? undefined : new Map(),
+      choices: new Map(),
       eventless: [...nodes].some((node) => node.always)
     }
     if (this.#byKey.size < MOST_CONFIGURATIONS) {
@@ -122,36 +110,6 @@ export class MachineStates {
     return made
   }
 }
-
-/** As XState makes one, without working out again what follows from the states. */
-export function snapshotOf(
-  template: AnyMachineSnapshot,
-  context: Any,
-  historyValue: Any,
-  status = 'active',
-  output: unknown = undefined
-): AnyMachineSnapshot {
-  // One literal, field by field: built by spreading it was 40 times slower.
-  return {
-    status,
-    output,
-    error: undefined,
-    machine: template.machine,
-    context,
-    _nodes: template._nodes,
-    value: template.value,
-    tags: template.tags,
-    children: NO_CHILDREN,
-    historyValue,
-    matches: template.matches,
-    hasTag: template.hasTag,
-    can: template.can,
-    getMeta: template.getMeta,
-    toJSON: template.toJSON
-  } as unknown as AnyMachineSnapshot
-}
-
-const keyOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
 
 /** The state value of a set of active nodes. */
 function activeValue(node: AnyStateNode, nodes: ReadonlySet<AnyStateNode>): unknown {

@@ -9,10 +9,12 @@ import {
 } from 'xstate'
 import { ProcessingError } from '../errors.ts'
 import { REFUSED, refuse } from './machineCheck.ts'
+import { type Choice, chosen } from './machineChoice.ts'
 import { type Act, ASSIGN, CANCEL, CUSTOM, EMIT, LOG, RAISE, type Transition } from './machinePlan.ts'
-import { type MachineStates, type Made, NO_HISTORY, snapshotOf } from './machineStates.ts'
+import { endedSnapshot, type MachineRow, type Made, NO_HISTORY, rowOf, snapshotOf } from './machineRow.ts'
+import type { MachineStates } from './machineStates.ts'
 
-/** What a step asks for besides the next snapshot, in the order of the machine's actions. */
+/** What a step asks for besides the next row, in the order of the machine's actions. */
 export interface MachineEffects {
   emit(event: EventObject): void
   /** An event for the machine itself, `delay` ms later. `id` is what `cancel` names; undefined when the machine gave none. */
@@ -21,9 +23,6 @@ export interface MachineEffects {
   log(label: string | undefined, value: unknown): void
 }
 
-/** Event types come from records: nobody bounds them. */
-const MOST_TYPES = 1_000
-
 // biome-ignore lint/suspicious/noExplicitAny: actions and guards of any machine
 type Any = any
 
@@ -31,8 +30,8 @@ type Any = any
  * Steps of one machine, for any number of keys. Not for two threads of control: one per task.
  * @example
  * const step = new MachineStep(new MachineStates(machine), effects)
- * let snapshot = step.start({ key: 'o-1' })
- * snapshot = step.receive(snapshot, { type: 'paid' })
+ * let row = step.start({ key: 'o-1' })
+ * row = step.receive(row, { type: 'paid' })
  */
 export class MachineStep {
   readonly #machine: AnyStateMachine
@@ -40,6 +39,7 @@ export class MachineStep {
   readonly #self: Any
   readonly #scope: Any
   readonly #states: MachineStates
+  #row: MachineRow | undefined // of the call in hand; undefined: it starts
 
   constructor(states: MachineStates, effects: MachineEffects) {
     const { machine } = states
@@ -54,6 +54,9 @@ export class MachineStep {
         { code: 'ERR_MACHINE' }
       )
     }
+    const none = self._snapshot
+    // For actions that call self.getSnapshot(): few do, so it is made when they do.
+    Object.defineProperty(self, '_snapshot', { get: () => (this.#row ? snapshotOf(this.#row) : none) })
     this.#self = self
     this.#scope = {
       self,
@@ -69,54 +72,68 @@ export class MachineStep {
   }
 
   /** @throws what the machine's own functions throw */
-  start(input: unknown): AnyMachineSnapshot {
+  start(input: unknown): MachineRow {
+    this.#row = undefined
     const plan = this.#states.initial
-    if (plan === null) return this.#kept(this.#machine.getInitialSnapshot(this.#scope, input as Any))
+    if (plan === null) return this.#kept(this.#machine.getInitialSnapshot(this.#scope, input as Any), undefined)
     const given: unknown = this.#machine.config.context
     const context =
       typeof given === 'function' ? { ...given({ spawn: this.#spawn, input, self: this.#self }) } : (given ?? {})
-    return this.#run(plan, context, { type: 'xstate.init', input } as EventObject, NO_HISTORY)
+    const event = { type: 'xstate.init', input } as EventObject
+    const after = this.#perform(plan.acts, 0, plan.untilEnd, context, event)
+    return plan.final ? this.#ended(plan, plan.final, after, event, NO_HISTORY) : rowOf(plan.to, after, NO_HISTORY)
   }
 
-  /** The same snapshot when the event changes nothing. Snapshots must come from here, or from the same states. @throws as `start` */
-  receive(snapshot: AnyMachineSnapshot, event: EventObject): AnyMachineSnapshot {
-    this.#self._snapshot = snapshot
-    const from = this.#states.of(snapshot)
-    if (from === undefined || from.eventless) return this.#slow(snapshot, event)
-    let transition = from.byType?.get(event.type)
-    if (transition === undefined) {
-      const selected = this.#machine.getTransitionData(snapshot as Any, event) as unknown as Transition[]
-      if (selected.length > 1) return this.#slow(snapshot, event)
-      transition = selected[0] ?? null
-      if (from.byType && from.byType.size < MOST_TYPES) from.byType.set(event.type, transition)
+  /** The same row when the event changes nothing. Rows must be of the same states. @throws as `start` */
+  receive(row: MachineRow, event: EventObject): MachineRow {
+    this.#row = row
+    const { at, history } = row
+    if (at.eventless) return this.#slow(row, event)
+    const choices = this.#states.choices(at, event.type)
+    const transition = choices === null ? this.#selected(row, event) : this.#chosen(choices, row, event)
+    if (transition === null) return row
+    const plan = transition && this.#states.plan(at, transition)
+    if (!plan) return this.#slow(row, event)
+    const { acts, to, final, untilEnd } = plan
+    const context = this.#perform(acts, 0, untilEnd, row.context, event)
+    if (final !== undefined) return this.#ended(plan, final, context, event, history)
+    return to === at && context === row.context ? row : rowOf(to, context, history, row.pending, row.named)
+  }
+
+  #chosen(choices: readonly Choice[], row: MachineRow, event: EventObject): Transition | null | undefined {
+    try {
+      return chosen(choices, row.context, event)
+    } catch {
+      return this.#selected(row, event) // says it in XState's words
     }
-    if (transition === null) return snapshot
-    const plan = this.#states.plan(from, transition)
-    if (plan === null) return this.#slow(snapshot, event)
-    const { acts } = plan
-    if (acts.length === 0 && plan.to === from) return snapshot
-    const next = this.#run(plan, snapshot.context, event, snapshot.historyValue)
-    return plan.to === from && next.context === snapshot.context ? snapshot : next
   }
 
-  #slow(snapshot: AnyMachineSnapshot, event: EventObject): AnyMachineSnapshot {
-    return this.#kept(this.#machine.transition(snapshot as Any, event, this.#scope))
+  /** undefined: several. */
+  #selected(row: MachineRow, event: EventObject): Transition | null | undefined {
+    const selected = this.#machine.getTransitionData(snapshotOf(row) as Any, event) as unknown as Transition[]
+    return selected.length > 1 ? undefined : (selected[0] ?? null)
   }
 
-  /** A snapshot that XState made: checked, and with shared states. */
-  #kept(snapshot: AnyMachineSnapshot): AnyMachineSnapshot {
+  #slow(row: MachineRow, event: EventObject): MachineRow {
+    return this.#kept(this.#machine.transition(snapshotOf(row) as Any, event, this.#scope), row)
+  }
+
+  /** What XState made of a row, checked. */
+  #kept(snapshot: AnyMachineSnapshot, before: MachineRow | undefined): MachineRow {
     if (snapshot.status === 'error') throw snapshot.error
     for (const id in snapshot.children) throw refuse(this.#machine.id, `spawns the actor "${id}"`, 'spawn')
-    return snapshot.status === 'active' ? this.#states.shared(snapshot) : snapshot
+    const { context, historyValue } = snapshot
+    const at = this.#states.of(snapshot)
+    if (snapshot.status !== 'active') return rowOf(at, context, historyValue, undefined, 0, snapshot)
+    if (before && before.at === at && before.context === context && before.history === historyValue) return before
+    return rowOf(at, context, historyValue, before?.pending, before?.named)
   }
 
-  #run(plan: Made, before: Any, event: EventObject, history: Any): AnyMachineSnapshot {
-    const { acts, final, untilEnd } = plan
-    let context = this.#perform(acts, 0, untilEnd, before, event)
-    if (final === undefined) return snapshotOf(plan.to.template, context, history)
-    const output = this.#outputOf(final, context, event)
-    context = this.#perform(acts, untilEnd, acts.length, context, event)
-    return snapshotOf(plan.to.template, context, history, 'done', output)
+  /** With the exit actions of the end, which come behind the output. */
+  #ended({ acts, to, untilEnd }: Made, final: AnyStateNode, before: Any, event: EventObject, history: Any): MachineRow {
+    const output = this.#outputOf(final, before, event)
+    const context = this.#perform(acts, untilEnd, acts.length, before, event)
+    return rowOf(to, context, history, undefined, 0, endedSnapshot(to, context, history, output))
   }
 
   #perform(acts: readonly Act[], from: number, to: number, before: Any, event: EventObject): Any {
@@ -140,13 +157,14 @@ export class MachineStep {
     return typeof mapper === 'function' ? mapper({ context, event, self: this.#self }) : mapper
   }
 
-  #assign({ action, params }: Act, context: Any, event: EventObject): Any {
+  #assign({ action, params, fields }: Act, context: Any, event: EventObject): Any {
     const args = { context, event, spawn: this.#spawn, self: this.#self, system: this.#scope.system }
     const given = typeof params === 'function' ? params({ context, event }) : params
-    const { assignment } = action
-    if (typeof assignment === 'function') return Object.assign({}, context, assignment(args, given))
-    const next = Object.assign({}, context)
-    for (const [key, value] of Object.entries(assignment as object)) {
+    if (fields === undefined)
+      return { ...context, ...(action.assignment as (args: Any, params: Any) => object)(args, given) }
+    const next = { ...context }
+    for (let i = 0; i < fields.length; i++) {
+      const [key, value] = fields[i]!
       next[key] = typeof value === 'function' ? value(args, given) : value
     }
     return next

@@ -2,7 +2,7 @@
 import { expect } from 'chai'
 import { type AnyStateMachine, assign, cancel, createMachine, type EventObject, emit, log, raise } from 'xstate'
 import { type MachineDefinition, MachineLogic } from '../../lib/behaviour/machineLogic.ts'
-import { type Migrations, machineSerde } from '../../lib/behaviour/machineRow.ts'
+import { type Migrations, machineSerde } from '../../lib/behaviour/machineSerde.ts'
 import { MachineStates } from '../../lib/behaviour/machineStates.ts'
 import type { KeyContext } from '../../lib/behaviour/port.ts'
 import { ms, VirtualClock } from '../../lib/time.ts'

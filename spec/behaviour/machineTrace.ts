@@ -8,6 +8,7 @@ import {
   initialTransition,
   transition
 } from 'xstate'
+import { type MachineRow, snapshotOf } from '../../lib/behaviour/machineRow.ts'
 import { MachineStates } from '../../lib/behaviour/machineStates.ts'
 import { MachineStep } from '../../lib/behaviour/machineStep.ts'
 
@@ -41,7 +42,7 @@ const ids = (history: Any): Record<string, string[]> =>
 export class Ours {
   readonly #states: MachineStates
   readonly #step: MachineStep
-  #snapshot: AnyMachineSnapshot | undefined
+  #row: MachineRow | undefined
 
   constructor(machine: AnyStateMachine) {
     this.#states = new MachineStates(machine)
@@ -54,18 +55,25 @@ export class Ours {
   }
 
   start(input: unknown): Seen {
-    return seen(() => (this.#snapshot = this.#step.start(input)))
+    return this.#seen(() => this.#step.start(input))
   }
 
   receive(event: EventObject): Seen {
-    return seen(() => (this.#snapshot = this.#step.receive(this.#snapshot!, event)))
+    return this.#seen(() => this.#step.receive(this.#row!, event))
+  }
+
+  #seen(step: () => MachineRow): Seen {
+    return seen(() => {
+      this.#row = step()
+      return snapshotOf(this.#row)
+    })
   }
 
   /** As after a restart: only what is stored survives. */
   restore(): void {
-    const { value, context, historyValue } = this.#snapshot!
+    const { value, context, historyValue } = snapshotOf(this.#row!)
     const stored = JSON.parse(JSON.stringify({ value, context, history: ids(historyValue) }))
-    this.#snapshot = this.#states.restore(stored)
+    this.#row = this.#states.restore(stored)
   }
 }
 
