@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import * as net from 'node:net'
 import * as tls from 'node:tls'
 import { Kafka, type KafkaConfig, logLevel } from 'kafkajs'
+import { Frames } from './frames.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -26,7 +27,10 @@ export interface Connection {
   readonly clientId: string
   readonly sasl: object | null
   readonly socket: net.Socket | undefined
-  readonly requestQueue: { push(request: QueuedRequest): void }
+  readonly requestQueue: {
+    push(request: QueuedRequest): void
+    fulfillRequest(answer: { correlationId: number; payload: Buffer; size: number }): void
+  }
   isConnected(): boolean
   /** Always false without SASL; turns false when the session is to be renewed. */
   isAuthenticated(): boolean
@@ -59,6 +63,7 @@ export type SocketFactory = (options: {
 /** Makes brokers that are connected, authenticated and asked for their versions by kafkajs, at addresses we choose. */
 export function brokerFactory(config: KafkaConfig): (host: string, port: number) => Promise<Broker> {
   cureRequestQueue()
+  cureFrames()
   let captured: InternalCluster | undefined
   // The one public place that hands out a configured Cluster: an assigner factory, run inside consumer(). Nothing connects.
   new Kafka(config).consumer({
@@ -82,14 +87,22 @@ export function brokerFactory(config: KafkaConfig): (host: string, port: number)
 
 export const LOG_LEVELS = { silent: logLevel.NOTHING, debug: logLevel.DEBUG } as const
 
+/** What comes is read into this many bytes again and again: whoever gets 'data' copies what it keeps. */
+const READ_BYTES = 64 << 10
+
 /** Small writes leave at once, and a socket that closes without an error reports one: kafkajs only listens to 'end' and 'error'. */
 export const plainSocket: SocketFactory = ({ host, port, ssl, onConnect }) => {
   const socket = ssl
     ? tls.connect({ host, port, ...(net.isIP(host) ? {} : { servername: host }), ...ssl }, onConnect)
-    : net.connect({ host, port }, onConnect)
+    : net.connect({ host, port, onread: { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback: received } }, onConnect)
   socket.setNoDelay(true)
   socket.setKeepAlive(true, 60_000)
   return socket
+}
+
+function received(this: net.Socket, bytes: number, buffer: Uint8Array): boolean {
+  this.emit('data', (buffer as Buffer).subarray(0, bytes))
+  return true
 }
 
 export function reportingClose(make: SocketFactory): SocketFactory {
@@ -122,6 +135,35 @@ function cureRequestQueue(): void {
   const original = prototype.scheduleCheckPendingRequests
   prototype.scheduleCheckPendingRequests = function (this: RequestQueuePrototype) {
     if (this.pending.length > 0) original.call(this)
+  }
+  Object.defineProperty(prototype, CURED, { value: true })
+}
+
+interface ConnectionPrototype {
+  processData(data: Buffer): void
+}
+interface ConnectionState extends Connection {
+  readonly authHandlers: object | null | undefined
+}
+
+// kafkajs keeps the pieces of an answer, puts them together when all are there, and keeps the answer until the next one: three times its
+// bytes. A login stays kafkajs's own.
+function cureFrames(): void {
+  const { prototype } = require('kafkajs/src/network/connection') as { prototype: ConnectionPrototype }
+  if (CURED in prototype) return
+  const original = prototype.processData
+  const framesOf = new WeakMap<ConnectionState, Frames>()
+  prototype.processData = function (this: ConnectionState, data: Buffer) {
+    if (this.authHandlers) return original.call(this, Buffer.from(data))
+    let frames = framesOf.get(this)
+    if (frames === undefined) {
+      frames = new Frames((frame) => {
+        const answer = { correlationId: frame.readInt32BE(0), payload: frame.subarray(4), size: frame.length }
+        this.requestQueue.fulfillRequest(answer)
+      })
+      framesOf.set(this, frames)
+    }
+    if (!frames.take(data)) this.socket?.destroy(new Error('what came is no answer of a Kafka broker'))
   }
   Object.defineProperty(prototype, CURED, { value: true })
 }

@@ -89,7 +89,7 @@ export class Link {
     }
     return new Promise((resolve, reject) => {
       const correlationId = connection.nextCorrelationId()
-      const message = encode(api, request, correlationId, connection.clientId)
+      const pieces = encode(api, request, correlationId, connection.clientId)
       let written = false
       connection.requestQueue.push({
         entry: {
@@ -116,7 +116,10 @@ export class Link {
         requestTimeout: timeoutMs ?? null,
         sendRequest: () => {
           written = true
-          connection.socket!.write(message)
+          const socket = connection.socket!
+          socket.cork() // one call to the system for all of them
+          for (const piece of pieces) socket.write(piece)
+          socket.uncork()
         }
       })
     })
@@ -154,12 +157,12 @@ function encode<A extends ApiName>(
   request: ApiMap[A]['request'],
   correlationId: number,
   clientId: string
-): Buffer {
+): Buffer[] {
   const codec = codecs[api]
   const to = new ByteWriter()
   to.int32(0).int16(codec.key).int16(codec.version).int32(correlationId).string(clientId)
   if (codec.flexible) to.tags()
   codec.encode(to, request)
   to.int32At(0, to.length - 4)
-  return to.done()
+  return to.pieces()
 }

@@ -2,38 +2,50 @@
 import { TransportError } from '../../errors.ts'
 
 const TWO_32 = 4_294_967_296
+/** A shorter body is copied: a piece of its own costs more. */
+const WORTH_A_PIECE = 4_096
 
 /** Grows as needed. 64-bit fields take numbers below 2^53. */
 export class ByteWriter {
   #bytes: Buffer
   #at = 0
+  #cuts: { readonly at: number; readonly bytes: Buffer }[] = [] // bodies that are not copied, and where in #bytes they belong
+  #outside = 0 // bytes of them
 
   constructor(capacity = 256) {
     this.#bytes = Buffer.allocUnsafe(capacity)
   }
 
   get length(): number {
-    return this.#at
+    return this.#at + this.#outside
   }
 
-  /** What was written; a view. */
+  /** What was written; a view, unless bodies were left in place. */
   done(): Buffer {
-    return this.#bytes.subarray(0, this.#at)
+    const pieces = this.pieces()
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
   }
 
-  /** Makes room for `more` bytes at once, so that a large body does not grow step by step. */
-  reserve(more: number): void {
-    const need = this.#at + more
-    if (need <= this.#bytes.length) return
-    const grown = Buffer.allocUnsafe(Math.max(need, this.#bytes.length * 2))
-    this.#bytes.copy(grown, 0, 0, this.#at)
-    this.#bytes = grown
+  /** What was written, one after the other: views, and the very buffers of `inPlace`. */
+  pieces(): Buffer[] {
+    const pieces: Buffer[] = []
+    let from = 0
+    for (const { at, bytes } of this.#cuts) {
+      pieces.push(this.#bytes.subarray(from, at), bytes)
+      from = at
+    }
+    if (from < this.#at || from === 0) pieces.push(this.#bytes.subarray(from, this.#at))
+    return pieces
   }
 
   #take(size: number): number {
-    this.reserve(size)
     const at = this.#at
     this.#at += size
+    if (this.#at > this.#bytes.length) {
+      const grown = Buffer.allocUnsafe(Math.max(this.#at, this.#bytes.length * 2))
+      this.#bytes.copy(grown, 0, 0, at)
+      this.#bytes = grown
+    }
     return at
   }
 
@@ -86,6 +98,15 @@ export class ByteWriter {
     if (value === null) return this.int32(-1)
     this.int32(value.length)
     return this.raw(value)
+  }
+
+  /** As `bytes`, without a copy of what is large: `value` must stay as it is until the pieces are sent. */
+  inPlace(value: Buffer): this {
+    if (value.length < WORTH_A_PIECE) return this.bytes(value)
+    this.int32(value.length)
+    this.#cuts.push({ at: this.#at, bytes: value })
+    this.#outside += value.length
+    return this
   }
 
   raw(value: Buffer): this {

@@ -475,6 +475,30 @@ describe('answers', () => {
     expect(topics[0]!.partitions[0]!.records.buffer).to.equal(bytes.buffer)
   })
 
+  it('large batches of a Produce are sent from where they lie, the bytes as if they had been copied', () => {
+    const [large, small] = [Buffer.alloc(10_000, 7), Buffer.alloc(100, 9)]
+    const request = (first: Buffer, second: Buffer): ApiMap['Produce']['request'] => ({
+      transactionalId: 't',
+      timeoutMs: 5,
+      topics: [{ topic: 'a', partitions: [first, second, first].map((records, partition) => ({ partition, records })) }]
+    })
+    const to = new ByteWriter()
+    codecs.Produce.encode(to, request(large, small))
+    const pieces = to.pieces()
+    expect(pieces.filter((piece) => piece === large)).to.have.length(2)
+    expect(Buffer.concat(pieces).equals(to.done())).to.equal(true)
+    expect(to.length).to.equal(to.done().length)
+    const fields = encode('Produce', request(Buffer.alloc(0), small)) // nothing in it is large
+    const size = Buffer.alloc(4)
+    size.writeInt32BE(large.length)
+    const none = fields.length - 100 - 4 - 4 - 4 - 4 - 4 // where the first length stands
+    const body = Buffer.concat([size, large])
+    const expected = Buffer.concat([
+      ...[fields.subarray(0, none), body, fields.subarray(none + 4, fields.length - 4), body]
+    ])
+    expect(to.done().equals(expected)).to.equal(true)
+  })
+
   it('a length of two gigabytes allocates nothing', () => {
     const bytes = new ByteWriter().int32(0).int32(0x7fffffff).done()
     expect(() => codecs.DeleteTopics.decode(new ByteReader(bytes))).to.throw(TransportError, '2147483647')

@@ -5,11 +5,8 @@ export const produce: RequestCodec<'Produce'> = {
   key: 0,
   version: 7,
   encode(to, { transactionalId, timeoutMs, topics }) {
-    let size = 64
-    for (const t of topics) for (const p of t.partitions) size += p.records.length + 32
-    to.reserve(size)
     to.string(transactionalId).int16(-1).int32(timeoutMs)
-    to.array(topics, (t) => to.string(t.topic).array(t.partitions, (p) => to.int32(p.partition).bytes(p.records)))
+    to.array(topics, (t) => to.string(t.topic).array(t.partitions, (p) => to.int32(p.partition).inPlace(p.records)))
   },
   decode(from) {
     const topics = from.array(() => ({
