@@ -70,6 +70,7 @@ export class DeduplicateOperator<K, V> implements Operator {
     if (time > this.#time) {
       this.#time = time
       this.#context.save('time', time)
+      this.#store.observe(time)
     }
     const id = this.#id(record)
     if (id === undefined) return this.#context.forward(record)
@@ -103,8 +104,7 @@ export class DeduplicateOperator<K, V> implements Operator {
       return this.#context.drop('duplicate')
     }
     this.#store.set(own, record.timestamp, record.timestamp, record.headers)
-    const passed = this.#context.forward(record)
-    return passed === undefined ? this.#store.expire(this.#time) : passed.then(() => this.#store.expire(this.#time))
+    return this.#context.forward(record)
   }
 
   #near({ timestamp }: StreamRecord<K, V>, row: Row<number> | undefined): boolean {

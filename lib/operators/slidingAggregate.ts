@@ -85,6 +85,7 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     if (time <= this.#time) return
     this.#time = time
     this.#context.save('time', time)
+    this.#store.observe(time)
     return this.#after(NO_HEADERS)
   }
 
@@ -115,6 +116,7 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     if (time > this.#time) {
       this.#time = time
       this.#context.save('time', time)
+      this.#store.observe(time)
     }
     const closed = Math.max(this.#closed, this.#time - grace)
     if (time + difference < closed) {
@@ -187,19 +189,18 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     }
   }
 
-  /** Closed windows go on; rows that nobody can need any more leave the store. */
+  /** Closed windows go on. */
   #after(headers: Headers): MaybePromise<void> {
-    if (this.#waiting === undefined) return this.#expire()
+    if (this.#waiting === undefined) return
     const closed = this.#time - this.#windows.grace
     if (closed <= this.#closed) return
     const emitted = this.#emit(this.#waiting, closed, headers)
     return emitted === undefined ? this.#settle(closed) : emitted.then(() => this.#settle(closed))
   }
 
-  #settle(closed: number): MaybePromise<void> {
+  #settle(closed: number): void {
     this.#closed = closed
     this.#context.save('closed', closed)
-    return this.#expire()
   }
 
   #emit(waiting: TimeQueue, closed: number, headers: Headers): MaybePromise<void> {
@@ -232,10 +233,6 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
   *#open(id: string, slots: readonly Slot<A>[]): Generator<string> {
     const key = id.slice(START)
     for (const { start } of slots) if (start + this.#windows.difference >= this.#closed) yield windowId(start, key)
-  }
-
-  #expire(): MaybePromise<void> {
-    return this.#store.expire(this.#time)
   }
 
   #bucket(time: number): number {

@@ -50,7 +50,6 @@ export class StreamJoinState<K> {
   readonly #ids: RowIds<K>
   readonly #retention: number
   readonly #stored: { left: number; right: number } // highest time put into each side's store
-  readonly #expiry = { left: 0, right: 0 }
   readonly #queues: { left: TimeQueue; right: TimeQueue } | undefined
   #limitFor = -1 // stream time that the limits below are for
   #leftLimit = ''
@@ -85,15 +84,12 @@ export class StreamJoinState<K> {
   }
 
   /** A record went into a side's store. */
-  observeStored(left: boolean, time: number, store: TaskStore): MaybePromise<void> {
+  observeStored(left: boolean, time: number, store: TaskStore): void {
     const side = left ? 'left' : 'right'
     if (time <= this.#stored[side]) return
     this.#stored[side] = time
     this.#context.save(side, time)
-    if (time < this.#expiry[side]) return
-    const { bucket } = this.#facts.span
-    this.#expiry[side] = (Math.floor(time / bucket) + 1) * bucket
-    return store.expire?.(time)
+    store.observe(time)
   }
 
   /** The first time that a look into this side's store sees. */

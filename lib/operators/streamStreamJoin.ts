@@ -122,7 +122,8 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     const key = this.#ids.of(record)
     if (!record.hasValue()) {
       this.#context.drop('null-value')
-      return key !== undefined && this.#puts ? state.observeStored(this.#left, time, this.#own) : undefined
+      if (key !== undefined && this.#puts) state.observeStored(this.#left, time, this.#own)
+      return
     }
     if (key === undefined) return this.#optional ? this.#emit(record, null, time) : this.#context.drop('null-key')
     if (state.pending !== undefined && time === state.time) {
@@ -167,8 +168,7 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
         own.put(start, key, time, others, set.bytes, set.valueStart[at]!, set.valueEnd[at]!)
       } else own.putValue(start, key, time, others, record.value)
     }
-    const expired = this.#state.observeStored(this.#left, time, own)
-    if (expired !== undefined) return expired.then(() => this.#look(record, key, rows, others))
+    this.#state.observeStored(this.#left, time, own)
     return this.#look(record, key, rows, others)
   }
 

@@ -31,7 +31,6 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
   #caching = true
   #context!: OperatorContext
   #time = -1 // highest time seen here; kept over restarts by context.save
-  #nextExpiry = 0
   #closed = Number.NEGATIVE_INFINITY // on close: windows that end at or before it were emitted
   #waiting: TimeQueue | undefined // on close: ids of windows that were not emitted
   #known: (string | undefined)[] = [] // ids of the earliest windows of the prefetched rows: a string used again has its hash already
@@ -117,6 +116,7 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     if (time > this.#time) {
       this.#time = time
       this.#context.save('time', time)
+      this.#store.observe(time)
     }
     const index = this.#ids.indexOf(record)
     const first = firstStart(time, this.#windows)
@@ -142,7 +142,6 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
       }
     }
     if (this.#waiting !== undefined) return this.#emit(this.#waiting, record.headers)
-    if (this.#time >= this.#nextExpiry) return this.#expire()
   }
 
   /** Time without a record. */
@@ -150,8 +149,8 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     if (time <= this.#time) return
     this.#time = time
     this.#context.save('time', time)
+    this.#store.observe(time)
     if (this.#waiting !== undefined) return this.#emit(this.#waiting, NO_HEADERS)
-    if (time >= this.#nextExpiry) return this.#expire()
   }
 
   #apply(row: Row<A>, start: number, record: StreamRecord<K, V>): MaybePromise<void> {
@@ -163,7 +162,7 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     if (!this.#caching) return this.#forward(record.key, start, row, old)
   }
 
-  /** The windows that are closed by now, in the order of time; then what nobody can need any more leaves. */
+  /** The windows that are closed by now, in the order of time. */
   #emit(waiting: TimeQueue, headers: Headers): MaybePromise<void> {
     const { size, grace } = this.#windows
     const closed = this.#time - grace
@@ -183,20 +182,12 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     }
     this.#closed = closed
     this.#context.save('closed', closed)
-    if (this.#time >= this.#nextExpiry) return this.#expire()
   }
 
   #final(row: Row<A>, headers: Headers): MaybePromise<void> {
     if (row.value === null) return
     const windowedKey = this.#windowed(this.#ids.key(row.id, START), windowStart(row.id))
     return this.#context.forward(new StreamRecord(windowedKey, { value: row.value, old: null }, row.timestamp, headers))
-  }
-
-  /** Once per step of the window grid: windows past retention leave the store. */
-  #expire(): MaybePromise<void> {
-    const { advance } = this.#windows
-    this.#nextExpiry = (Math.floor(this.#time / advance) + 1) * advance
-    return this.#store.expire?.(this.#time)
   }
 
   #forward(key: K, start: number, row: Row<A>, old: A | null): MaybePromise<void> {

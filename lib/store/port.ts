@@ -130,8 +130,14 @@ export interface TaskStore {
   restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void
   /** As `restore`, for all records of a set that have a key. */
   restoreSet(batch: WriteBatch, set: RecordSet): void
-  /** Stream time passed: drops what is past retention (tombstones to the changelog at the next flush, range delete at persist). */
-  expire?(streamTime: number): MaybePromise<void>
+  /** The stream time that rows are kept by has come to this. Nothing leaves before a commit does. */
+  observe(streamTime: number): void
+  /**
+   * A commit begins. What has expired by the stream time of the last commit that is through leaves with it (tombstones to the changelog at
+   * the flush, deletes at persist): at-least-once, what expires later must be there for the records that come again after a crash.
+   * @param atomic the changelog comes with the offsets or not at all: what has expired by now leaves at once
+   */
+  cut(atomic: boolean): MaybePromise<void>
 }
 
 /** The row level that operators work on. Ids, not keys: a record's key bytes are an id without being decoded. */

@@ -8,7 +8,7 @@ import type { ChangelogSink, MaybePromise, Row, WriteBatch } from './port.ts'
 
 /** Expiry runs when stream time has moved by this part of the retention, so that rows stay at most so much too long on disk. */
 const PARTS = 8
-/** Tombstones one call may find; a jump of stream time over a million windows is worked off over many commits. */
+/** Tombstones one call may find at least; a jump of stream time over a million windows is worked off over many commits. */
 const MOST = 20_000
 
 export class WindowRowStore<V> extends CachedRowStore<V> {
@@ -20,7 +20,7 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
   #tombstones: Buffer[] = [] // database keys found by expire, for the changelog at the next flush
   #leaving: CachedRow<V>[] = [] // expired rows that stay in the cache until the persist under way is done
   #sweep = false // the cache may hold rows below #gone
-  #rest: number | undefined // stream time of an expiry that found more than one call takes
+  #changesThen = 0 // `changes` at the last expiry that was due
 
   constructor(options: RowStoreOptions<V>) {
     super(options)
@@ -37,9 +37,20 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
     return streamTime - this.#retention + 1
   }
 
+  /** As much has expired as an expiry waits for. */
+  override get expiring(): boolean {
+    return this.through >= Math.max(this.#due, this.#retention)
+  }
+
+  override cut(atomic: boolean): MaybePromise<void> {
+    super.cut(atomic)
+    return this.expire(this.through)
+  }
+
   /**
    * Finds the windows that are past retention: start + retention ≤ stream time. Cheap until stream time has passed the next step. What it
-   * finds gets tombstones in the changelog at the next flush and one range delete at the next persist. At most 20,000 rows a call.
+   * finds gets tombstones in the changelog at the next flush and one range delete at the next persist. At most 20,000 rows a call, and as many
+   * as were changed since the last: the next one goes on, and the store does not grow for ever.
    */
   expire(streamTime: number): MaybePromise<void> {
     if (streamTime < this.#due) return
@@ -50,14 +61,6 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
       return
     }
     return this.#find(windowId(oldest, ''), streamTime)
-  }
-
-  /**
-   * Goes on with an expiry that found more than one call takes. Before each commit: the one who expires by stream time calls again only when
-   * that has moved, and with more keys a window than one call takes the store would grow for ever.
-   */
-  expireRest(): MaybePromise<void> {
-    if (this.#rest !== undefined) return this.expire(this.#rest)
   }
 
   /** A set of an expired row is refused: its tombstone may be in the changelog already, and a later row would stay for ever. */
@@ -94,7 +97,7 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
     this.#goneOnDisk = ''
     this.#tombstones = []
     this.#sweep = false
-    this.#rest = undefined
+    this.#changesThen = 0
   }
 
   /** Database keys of [from, to) that the database holds, ascending, at most `limit`. May give some that it does not. */
@@ -107,19 +110,15 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
   async #find(bound: string, streamTime: number): Promise<void> {
     // A commit under way has rows in the changelog that the scan may come too early for, and is perhaps through when the scan is.
     const under = [...this.underWay()].filter(({ id }) => id >= this.#gone && id < bound)
-    const keys = await this.held(localKey(this.id, this.#gone), localKey(this.id, bound), MOST)
+    const most = MOST + this.changes - this.#changesThen
+    this.#changesThen = this.changes
+    const keys = await this.held(localKey(this.id, this.#gone), localKey(this.id, bound), most)
     for (const key of keys) this.#tombstones.push(key)
     const found = keys.length
-    const end = found < MOST ? bound : `${keys[found - 1]!.toString('latin1', 2)}\0`
+    const end = found < most ? bound : `${keys[found - 1]!.toString('latin1', 2)}\0`
     for (const { id } of under) if (id < end) this.#tombstones.push(localKey(this.id, id))
-    if (found < MOST) {
-      this.#gone = bound
-      this.#due = streamTime + this.#step
-      this.#rest = undefined
-    } else {
-      this.#rest = streamTime
-      this.#gone = end // the next call goes on behind it
-    }
+    this.#gone = end
+    if (found < most) this.#due = streamTime + this.#step
     this.#sweep = true
   }
 

@@ -15,7 +15,7 @@ import { TopologyInstance } from '../topology/instance.ts'
 import type { Answer, OperatorRequest } from '../topology/node.ts'
 import { abortable } from './abortable.ts'
 import { Committer, operatorSlot, partitionSlot } from './commit.ts'
-import { windowExpiry } from './expiry.ts'
+import { expiry } from './expiry.ts'
 import { storeFace } from './face.ts'
 import { asTaskError } from './fenced.ts'
 import { IdleTime } from './idleTime.ts'
@@ -372,7 +372,13 @@ class Task implements TaskRun {
       queues,
       outbox,
       work: instance,
-      expire: windowExpiry(sub, state, saved, streamTime),
+      expire: expiry(
+        sub,
+        state,
+        (node) => saved.has(node),
+        () => streamTime.now,
+        env.guarantee === 'exactly-once'
+      ),
       saved,
       probe: (step) => env.probe?.(taskId, step),
       committed: (offsets, records, figures) => env.events.committed(taskId, offsets, records, figures)

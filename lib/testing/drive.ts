@@ -14,6 +14,7 @@ import { memoryDriver } from '../store/memory.ts'
 import type { MaybePromise, StoreSpec } from '../store/port.ts'
 import { openTaskState, type TaskState } from '../store/taskState.ts'
 import type { Rule } from '../supervise/rules.ts'
+import { expiry } from '../task/expiry.ts'
 import { IdleTime } from '../task/idleTime.ts'
 import { Schedules } from '../task/schedule.ts'
 import { StreamTime } from '../task/streamTime.ts'
@@ -232,6 +233,7 @@ export class Driver {
 
   /** Flushes caches, until nothing is left to give on, and saves the state as a task does at commit. */
   async commit(): Promise<void> {
+    for (const task of this.tasks) await task.expire()
     for (let again = true; again; ) {
       again = false
       for (const task of this.tasks) again = (await task.flush()) || again
@@ -308,6 +310,9 @@ class DrivenTask implements InstanceEnv {
   #source: RecordContext | undefined
   #placed: RecordContext | undefined | null = null
   #partitionTimes = new Map<string, number>()
+  readonly #keepsTime = new Set<string>() // nodes that have asked for a number
+  /** What has expired leaves with the commit that begins, as at-least-once. */
+  readonly expire: () => Promise<void>
 
   constructor(
     sub: SubTopology,
@@ -337,6 +342,8 @@ class DrivenTask implements InstanceEnv {
       wait: () => Promise.resolve()
     })
     this.#idleTime = this.#newIdleTime()
+    const keepsTime = (node: string): boolean => this.#keepsTime.has(node)
+    this.expire = expiry(sub, state, keepsTime, () => this.#time.now, false)
     this.#instance = new TopologyInstance(sub, this)
     this.#instance.init()
   }
@@ -481,6 +488,7 @@ class DrivenTask implements InstanceEnv {
   }
 
   saved(node: string, slot: string): number | undefined {
+    this.#keepsTime.add(node)
     return this.state.time(`${node}/${slot}`)
   }
 

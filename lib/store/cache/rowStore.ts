@@ -63,6 +63,9 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   #ahead: CachedRow<V>[] = [] // of the last prefetch
   #at = 0 // the next one of them
   #typical = 64 // bytes of a serialised value, a moving average
+  #observed = Number.NEGATIVE_INFINITY // stream time
+  #cut = Number.NEGATIVE_INFINITY // of that, what the commit under way is about
+  #through = Number.NEGATIVE_INFINITY
   #ids: IdFilter | undefined // of all that is, or may be, in the database; undefined = not known, always read
 
   constructor({ spec, id, database, budget, empty = false }: RowStoreOptions<V>) {
@@ -77,6 +80,25 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
 
   get dirty(): boolean {
     return this.changed.length > 0
+  }
+
+  /** Up to this stream time what has expired may leave: records that come again after a crash are behind it. */
+  get through(): number {
+    return this.#through
+  }
+
+  /** More has expired than has left. */
+  get expiring(): boolean {
+    return false
+  }
+
+  observe(streamTime: number): void {
+    if (streamTime > this.#observed) this.#observed = streamTime
+  }
+
+  cut(atomic: boolean): MaybePromise<void> {
+    this.#cut = this.#observed
+    if (atomic) this.#through = this.#cut
   }
 
   /** Some rows wait for a flush or a persist and cannot be evicted. */
@@ -191,6 +213,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   }
 
   persisted(): void {
+    this.#through = this.#cut
     for (const row of this.#writing) {
       row.writing = false
       if (row.flushed !== undefined) continue
@@ -254,6 +277,7 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     this.changed = []
     this.flushed = []
     this.#writing = []
+    this.#observed = this.#cut = this.#through = Number.NEGATIVE_INFINITY
     this.#budget.used -= this.#bytes
     this.#bytes = 0
   }

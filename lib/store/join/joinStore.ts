@@ -43,7 +43,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   #oldest = 0 // buckets that begin before are past retention
   #swept = 0 // and those that begin before this have left the memory
   #past: Pick<Bucket<V>, 'start' | 'blocks'>[] = [] // of those, what the database may still hold of them
-  #pastRows = false // it may hold rows, too
+  #pastRows = -1 // the last of them that it may hold as rows
 
   constructor(options: RowStoreOptions<Entry<V>[]>) {
     super(options)
@@ -129,10 +129,16 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#buckets.get(start)?.setOpen(key, time, open)
   }
 
-  override expire(streamTime: number): MaybePromise<void> {
+  /** What is past retention leaves the memory at once: nobody looks at it. */
+  override observe(streamTime: number): void {
+    super.observe(streamTime)
     this.#oldest = Math.max(this.#oldest, this.oldest(streamTime))
     // Not at every call: a join of few ms with a long grace has very many buckets.
     if (this.#oldest - this.#swept >= this.#part) this.#forgetPast()
+  }
+
+  override expire(streamTime: number): MaybePromise<void> {
+    this.observe(streamTime)
     return super.expire(streamTime)
   }
 
@@ -145,17 +151,18 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
       this.#past.push({ start: bucket.start, blocks: bucket.blocks })
     }
     for (const start of this.#spilled) {
-      if (start < this.#oldest && this.#spilled.delete(start)) this.#pastRows = true
+      if (start < this.#oldest && this.#spilled.delete(start)) this.#pastRows = Math.max(this.#pastRows, start)
     }
   }
 
   /** Known without a scan, which would read every block for its key. */
   protected override async held(from: Buffer, to: Buffer, limit: number): Promise<Buffer[]> {
     this.#forgetPast()
-    const keys = this.ready && !this.#pastRows ? this.#pastKeys(from, to, limit) : await super.held(from, to, limit)
+    const keys = this.ready && this.#pastRows < 0 ? this.#pastKeys(from, to, limit) : await super.held(from, to, limit)
     if (this.ready && keys.length < limit) {
-      this.#pastRows = false
-      this.#past = this.#past.filter(({ start }) => localKey(this.id, windowId(start, '')).compare(to) >= 0)
+      const waits = (start: number): boolean => localKey(this.id, windowId(start, '')).compare(to) >= 0
+      if (!waits(this.#pastRows)) this.#pastRows = -1
+      this.#past = this.#past.filter(({ start }) => waits(start))
     }
     return keys
   }
@@ -195,7 +202,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#touched = []
     this.#dead = []
     this.#past = []
-    this.#pastRows = false
+    this.#pastRows = -1
     this.#oldest = 0
     this.#swept = 0
     this.#number = 0
