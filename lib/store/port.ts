@@ -138,6 +138,8 @@ export interface TaskStore {
    * @param atomic the changelog comes with the offsets or not at all: what has expired by now leaves at once
    */
   cut(atomic: boolean): MaybePromise<void>
+  /** More has expired than has left: further commits are wanted, though nothing else is to be committed. */
+  readonly expiring: boolean
 }
 
 /** The row level that operators work on. Ids, not keys: a record's key bytes are an id without being decoded. */

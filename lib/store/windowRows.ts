@@ -37,7 +37,6 @@ export class WindowRowStore<V> extends CachedRowStore<V> {
     return streamTime - this.#retention + 1
   }
 
-  /** As much has expired as an expiry waits for. */
   override get expiring(): boolean {
     return this.through >= Math.max(this.#due, this.#retention)
   }

@@ -43,7 +43,7 @@ export interface CommitterOptions {
   readonly outbox: Outbox
   /** Settled before a flush: what it gives belongs to this commit, and only then are the records behind it done. */
   readonly work: Work
-  /** Drops what is past retention, before the flush. */
+  /** Drops what is past retention, before the flush. See `TaskStore.cut`. */
   readonly expire: () => Promise<void>
   readonly saved: SavedNumbers
   readonly probe: (step: TaskStep) => void | Promise<void>
@@ -145,6 +145,12 @@ export class Committer {
   /** Positions moved past what is committed, by markers or by a reset to the end. Worth a commit before leaving. */
   get behind(): boolean {
     for (const queue of this.#options.queues) if (queue.position > Math.max(queue.committed, 0)) return true
+    return false
+  }
+
+  /** State has expired that only further commits remove. A restart has nothing to do again for it. */
+  get expiring(): boolean {
+    for (const store of this.#options.stores) if (store.expiring) return true
     return false
   }
 

@@ -370,8 +370,10 @@ export class Pump {
   #commitDue(now: number): boolean {
     const { committer, commitIntervalMs, inbox } = this.#o
     if (this.#committing !== undefined) return false
-    if (committer.held || !(committer.pending || this.#behind)) return false
-    return now - this.#lastCommit >= commitIntervalMs || inbox.owing || this.#pressing
+    const due = now - this.#lastCommit >= commitIntervalMs
+    // For what has expired alone nobody waits.
+    if (committer.held || !(committer.pending || this.#behind || (due && committer.expiring))) return false
+    return due || inbox.owing || this.#pressing
   }
 
   /** Somebody waits for what is done to be committed. */
@@ -439,7 +441,8 @@ export class Pump {
     let at = Number.POSITIVE_INFINITY
     const idleAt = this.#looking ? at : this.#o.idleTime.next
     if (!this.#paused && !this.#draining) at = Math.min(schedules.nextWall, idleAt, intake.retryAt ?? at)
-    const commits = !committer.held && this.#committing === undefined && (committer.pending || this.#behind)
+    const commits =
+      !committer.held && this.#committing === undefined && (committer.pending || this.#behind || committer.expiring)
     if (commits) at = Math.min(at, this.#lastCommit + commitIntervalMs)
     let timer: unknown
     await new Promise<void>((done) => {

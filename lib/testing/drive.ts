@@ -7,7 +7,6 @@ import { partitionFor } from '../kafka/partitioner.ts'
 import { combine, type TopologyPart } from '../options/combine.ts'
 import { SILENT } from '../options/options.ts'
 import { type Headers, NO_HEADERS, type StreamRecord } from '../record.ts'
-import { bytes } from '../serde/index.ts'
 import { cacheBudget } from '../store/cache/budget.ts'
 import { type GlobalState, openGlobalState } from '../store/globalState.ts'
 import { memoryDriver } from '../store/memory.ts'
@@ -26,7 +25,7 @@ import type { Answer, OperatorRequest, RecordContext, SinkNode, SubTopology } fr
 import { Origin } from '../topology/origin.ts'
 import { type ResolvedPartitions, resolvePartitions } from '../topology/partitions.ts'
 import { matcher } from '../topology/patterns.ts'
-import { decoded, lazy, partitionBy, type Raw, type Received, toSet } from './driveRecords.ts'
+import { deadLetters, decoded, lazy, partitionBy, type Raw, type Received, toSet } from './driveRecords.ts'
 
 export type { Received } from './driveRecords.ts'
 
@@ -496,12 +495,3 @@ class DrivenTask implements InstanceEnv {
     this.state.setTime(`${node}/${slot}`, value)
   }
 }
-
-const deadLetters = (topic: string): SinkNode => ({
-  kind: 'sink',
-  name: 'dead letter',
-  parents: [],
-  topic,
-  key: bytes(),
-  value: bytes()
-})

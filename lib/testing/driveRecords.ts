@@ -1,6 +1,7 @@
 /** Records on their way through the driver: as bytes between topics, as rows of a set for operators, decoded for who reads them. */
 import { partitionFor } from '../kafka/partitioner.ts'
 import { type Headers, RecordSet, StreamRecord } from '../record.ts'
+import { bytes } from '../serde/index.ts'
 import type { SinkNode, SourceNode } from '../topology/node.ts'
 
 /** A record as it stands on a topic, decoded. */
@@ -68,3 +69,13 @@ export function decoded({ topic, key, value, timestamp, headers, sink }: Raw): R
     headers
   }
 }
+
+/** Where records go that no operator takes: they are read as bytes. */
+export const deadLetters = (topic: string): SinkNode => ({
+  kind: 'sink',
+  name: 'dead letter',
+  parents: [],
+  topic,
+  key: bytes(),
+  value: bytes()
+})

@@ -69,6 +69,7 @@ describe('deduplicate', () => {
     const d = await drive(once({ within: 10 }))
     for (let time = 0; time < 3_000; time += 5) await d.send(events, `k${time}`, null, { timestamp: time })
     await d.commit()
+    await d.commit()
     let rows = 0
     for await (const _ of d.tasks[0]!.state.store('once').scan({ from: '', to: undefined })) rows++
     expect(rows).to.be.within(5, 20)

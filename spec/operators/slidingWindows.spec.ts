@@ -152,6 +152,7 @@ describe('sliding windows', () => {
     const d = await drive(t, { cache: true })
     for (let time = 0; time < 5_000; time += 7) await d.send(numbers, 'a', time, { timestamp: time })
     await d.commit()
+    await d.commit()
     let rows = 0
     for await (const _ of d.tasks[0]!.state.store('lists').scan({ from: '', to: undefined })) rows++
     expect(rows).to.be.within(1, 10)

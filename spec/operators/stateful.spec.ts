@@ -200,7 +200,7 @@ describe('tumbling windows', () => {
     expect(d.dropped).to.deep.equal(['late'])
   })
 
-  it('leave the store when retention is over', async () => {
+  it('leave the store with the commit behind the one in which retention has passed', async () => {
     const d = await drive(counted(0))
     await d.send(clicks, 'a', 1, { timestamp: 10 })
     await d.commit()
@@ -209,9 +209,14 @@ describe('tumbling windows', () => {
     await d.send(clicks, 'a', 1, { timestamp: 7_200_000 })
     await d.commit()
     const store = d.tasks[0]!.state.store('minutes')
-    const left: number[] = []
-    for await (const row of store.scan({ from: '', to: undefined })) left.push(row.timestamp)
-    expect(left).to.deep.equal([7_200_000])
+    const left = async (): Promise<number[]> => {
+      const times: number[] = []
+      for await (const row of store.scan({ from: '', to: undefined })) times.push(row.timestamp)
+      return times
+    }
+    expect(await left()).to.deep.equal([3_600_000, 7_200_000])
+    await d.commit()
+    expect(await left()).to.deep.equal([7_200_000])
   })
 
   it('refuse sizes, grace and retention that cannot work', () => {

@@ -24,7 +24,7 @@ export function encodeFault(spec: Spec, id: string, cause: unknown): EncodeError
 }
 
 /** The key as text for messages. */
-export function describeKey(spec: Spec, id: string): string {
+function describeKey(spec: Spec, id: string): string {
   try {
     const bytes = Buffer.from(id, 'latin1')
     return JSON.stringify(spec.key.decode(bytes, 0, bytes.length)) ?? 'undefined'

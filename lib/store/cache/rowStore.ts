@@ -12,9 +12,10 @@ import type {
   StoreSpec,
   WriteBatch
 } from '../port.ts'
+import { Aging } from './aging.ts'
 import { type Evictor, enrol, resign, shrink } from './budget.ts'
 import { encodeRows, flushedBytes, flushedKey } from './encode.ts'
-import { decodeFault, describeKey } from './faults.ts'
+import { decodeFault } from './faults.ts'
 import { IdFilter } from './idFilter.ts'
 import { restoreRows } from './restored.ts'
 import { CachedRow } from './row.ts'
@@ -44,7 +45,7 @@ export interface RowStoreOptions<V> {
  * Only clean rows are evicted. A row may be set again in every state: what is persisted are the flushed bytes, never the
  * newer value, so that the database always equals the changelog up to the position written with it.
  */
-export class CachedRowStore<V> implements RowStore<V>, Evictor {
+export class CachedRowStore<V> extends Aging implements RowStore<V>, Evictor {
   readonly spec: StoreSpec<unknown, V>
   readonly id: number
   onFlush: FlushHandler<V> | undefined = undefined
@@ -63,12 +64,10 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   #ahead: CachedRow<V>[] = [] // of the last prefetch
   #at = 0 // the next one of them
   #typical = 64 // bytes of a serialised value, a moving average
-  #observed = Number.NEGATIVE_INFINITY // stream time
-  #cut = Number.NEGATIVE_INFINITY // of that, what the commit under way is about
-  #through = Number.NEGATIVE_INFINITY
   #ids: IdFilter | undefined // of all that is, or may be, in the database; undefined = not known, always read
 
   constructor({ spec, id, database, budget, empty = false }: RowStoreOptions<V>) {
+    super()
     this.spec = spec
     this.id = id
     this.database = database
@@ -80,25 +79,6 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
 
   get dirty(): boolean {
     return this.changed.length > 0
-  }
-
-  /** Up to this stream time what has expired may leave: records that come again after a crash are behind it. */
-  get through(): number {
-    return this.#through
-  }
-
-  /** More has expired than has left. */
-  get expiring(): boolean {
-    return false
-  }
-
-  observe(streamTime: number): void {
-    if (streamTime > this.#observed) this.#observed = streamTime
-  }
-
-  cut(atomic: boolean): MaybePromise<void> {
-    this.#cut = this.#observed
-    if (atomic) this.#through = this.#cut
   }
 
   /** Some rows wait for a flush or a persist and cannot be evicted. */
@@ -212,12 +192,11 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     }
   }
 
-  persisted(): void {
-    this.#through = this.#cut
+  override persisted(): void {
+    super.persisted()
     for (const row of this.#writing) {
       row.writing = false
-      if (row.flushed !== undefined) continue
-      if (row.value === null && !row.dirty) row.timestamp = -1
+      if (row.flushed === undefined && row.value === null && !row.dirty) row.timestamp = -1
     }
     this.#writing = []
     shrink(this.#budget, Number.POSITIVE_INFINITY)
@@ -269,7 +248,8 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
   }
 
   /** Forgets every row, changes included (the database was wiped, or the task closes). */
-  clear(): void {
+  override clear(): void {
+    super.clear()
     for (const row of this.rows.values()) row.cached = false
     this.rows.clear()
     this.#ahead = []
@@ -277,7 +257,6 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     this.changed = []
     this.flushed = []
     this.#writing = []
-    this.#observed = this.#cut = this.#through = Number.NEGATIVE_INFINITY
     this.#budget.used -= this.#bytes
     this.#bytes = 0
   }
@@ -514,10 +493,5 @@ export class CachedRowStore<V> implements RowStore<V>, Evictor {
     } catch (cause) {
       throw decodeFault(this.spec, id, cause)
     }
-  }
-
-  /** The key as text for messages. */
-  protected describe(id: string): string {
-    return describeKey(this.spec, id)
   }
 }

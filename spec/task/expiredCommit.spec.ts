@@ -1,0 +1,135 @@
+/**
+ * At-least-once, one commit of a backlog may cover more time than state is kept for. A process that dies when its changelogs are written and its
+ * offsets are not leaves the records of that commit to a successor. Claim: what expired within the commit is there again for them.
+ */
+import { expect } from 'chai'
+import { topology } from '../../lib/dsl/index.ts'
+import type { Stream } from '../../lib/dsl/stream.ts'
+import { hopping, session, sliding, tumbling } from '../../lib/dsl/windows.ts'
+import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
+import type { Transport } from '../../lib/kafka/port.ts'
+import { string } from '../../lib/serde/index.ts'
+import type { Windowed } from '../../lib/serde/windowed.ts'
+import type { Kind } from '../cases/crashKinds.ts'
+import { Job } from '../cases/crashKit.ts'
+
+const FIRST = 40
+const SECOND = 35
+const THIRD = 25
+
+type Numbers = Stream<string, number>
+type Told = { to(topic: ReturnType<Parameters<Kind['topology']>[0]>): void }
+
+const kind = (build: (numbers: Numbers) => Told, store = 'kept'): Kind => ({
+  store,
+  count: () => 1,
+  timers: false,
+  topology: (numbers) => {
+    const t = topology()
+    build(t.stream(numbers('in'))).to(numbers('totals'))
+    return t
+  }
+})
+
+const byWindow = <V>(stream: Stream<Windowed<string>, V>): Stream<string, V> =>
+  stream.selectKey(({ key }) => `${key.key}@${key.start}`, { key: string() })
+
+/** Numbers of the first key end within the second commit, which goes on for long after them. */
+const ending = (numbers: Numbers): Numbers => numbers.filter(({ value }) => value % 5 !== 0 || value < 50)
+
+const name = 'kept'
+const COUNTS: Readonly<Record<string, Kind>> = {
+  'tumbling windows': kind((n) => byWindow(n.groupByKey().windowedBy(tumbling(15)).count({ name }).toStream())),
+  'tumbling windows without a cache': kind((n) =>
+    byWindow(n.groupByKey().windowedBy(tumbling(15)).count({ name, caching: false }).toStream())
+  ),
+  'tumbling windows, when they close': kind((n) =>
+    byWindow(n.groupByKey().windowedBy(tumbling(15), { emit: 'close' }).count({ name }).toStream())
+  ),
+  'hopping windows': kind((n) =>
+    byWindow(
+      n
+        .groupByKey()
+        .windowedBy(hopping(15, { advance: 5 }))
+        .count({ name })
+        .toStream()
+    )
+  ),
+  'sliding windows': kind((n) => byWindow(n.groupByKey().windowedBy(sliding(5)).count({ name }).toStream())),
+  sessions: kind((n) => byWindow(ending(n).groupByKey().windowedBy(session(5)).count({ name }).toStream()))
+}
+const RECORDS: Readonly<Record<string, Kind>> = {
+  deduplicate: kind((n) => n.deduplicate({ within: 4, by: ({ value }) => String(Math.floor((value + 2) / 5)), name })),
+  'a join of streams': kind(
+    (n) =>
+      n.leftJoin(
+        n.filter(({ value }) => value % 3 === 0),
+        (left: number, right: number | null) => left * 1_000 + (right ?? 999),
+        { within: { before: 12, after: 0 }, name }
+      ),
+    'kept-pending'
+  )
+}
+
+class Crash extends Error {}
+
+describe('What expires within a commit that is lost, at-least-once', function () {
+  this.timeout(30_000)
+  let broker: EmbeddedBroker
+  let transport: Transport
+  let job: Job
+  beforeEach(() => {
+    broker = embeddedBroker()
+    transport = embeddedTransport({ broker })
+  })
+  afterEach(async () => {
+    await transport.close()
+    await broker.close()
+  })
+
+  async function told(of: Kind, place: 'no crash' | 'the same directory' | 'an empty directory') {
+    job = new Job(transport, 'at-least-once', of)
+    try {
+      await job.open()
+      const home = job.directory()
+      await job.send(FIRST)
+      await job.finish(job.start(home))
+      await job.send(SECOND)
+      if (place === 'no crash') await job.finish(job.start(home))
+      else {
+        const killed = job.start(home, (at) => {
+          if (at === 'commit:produced') throw new Crash()
+        })
+        expect(await killed.done.catch((e: unknown) => e)).to.be.instanceOf(Crash)
+        await killed.task.close({ clean: false })
+      }
+      await job.send(THIRD)
+      await job.finish(job.start(place === 'an empty directory' ? job.directory() : home))
+      return await job.values('totals')
+    } finally {
+      await job.close()
+    }
+  }
+
+  for (const place of ['the same directory', 'an empty directory'] as const) {
+    for (const [what, of] of Object.entries(COUNTS)) {
+      it(`is counted on, not anew: ${what}, on ${place}`, async () => {
+        const right = new Map(await told(of, 'no crash'))
+        const last = new Map(await told(of, place))
+        expect(right).not.to.be.empty
+        expect([...last.keys()]).to.have.members([...right.keys()])
+        const low = [...right].filter(([key, count]) => !(last.get(key)! >= count))
+        expect(low.map(([key, count]) => `${key}: ${last.get(key)} of ${count}`)).to.eql([])
+      })
+    }
+
+    for (const [what, of] of Object.entries(RECORDS)) {
+      it(`is found: ${what}, on ${place}`, async () => {
+        const right = new Set((await told(of, 'no crash')).map(([, value]) => value))
+        const given = new Set((await told(of, place)).map(([, value]) => value))
+        expect([...given].filter((value) => !right.has(value))).to.eql([])
+        expect([...right].filter((value) => !given.has(value))).to.eql([])
+      })
+    }
+  }
+})
