@@ -128,8 +128,8 @@ export interface TaskStore {
   persisted(): void
   /** A changelog record on restore, straight into the batch, without the cache. */
   restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void
-  /** As `restore`, for all records of a set that have a key. */
-  restoreSet(batch: WriteBatch, set: RecordSet): void
+  /** As `restore`, for all records of a set that have a key. What comes of it must be put. */
+  restoreSet(set: RecordSet): RestoredRows
   /** The stream time that rows are kept by has come to this. Nothing leaves before a commit does. */
   observe(streamTime: number): void
   /**
@@ -140,6 +140,13 @@ export interface TaskStore {
   cut(atomic: boolean): MaybePromise<void>
   /** More has expired than has left: further commits are wanted, though nothing else is to be committed. */
   readonly expiring: boolean
+}
+
+/** Rows on their way into the database, those of one key in the order of the log. */
+export interface RestoredRows {
+  readonly count: number
+  /** Puts the rows [from, to) into a batch. */
+  put(batch: WriteBatch, from: number, to: number): void
 }
 
 /** The row level that operators work on. Ids, not keys: a record's key bytes are an id without being decoded. */

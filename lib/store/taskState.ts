@@ -9,8 +9,8 @@ import { Dictionary, type Position } from './dictionary.ts'
 import type { Entry } from './join/entries.ts'
 import { JoinStore } from './join/joinStore.ts'
 import { makeDirectory } from './makeDirectory.ts'
-import type { CacheBudget, Database, DatabaseDriver, StoreSpec } from './port.ts'
-import { type KnownRows, knownRows, restoreIndex } from './restoreIndex.ts'
+import type { CacheBudget, Database, DatabaseDriver, StoreSpec, WriteBatch } from './port.ts'
+import { knownRows, restoreIndex } from './restoreIndex.ts'
 import { WindowRowStore } from './windowRows.ts'
 
 export interface TaskStateOptions {
@@ -33,6 +33,12 @@ export interface RestoredPart {
   /** Wall-clock ms since which tombstones may have been removed that these rows need. Default now. */
   readonly at?: number
 }
+
+/**
+ * Rows of one write while restoring. Until it is handed to the binding a row is two objects in the heap, and the young generation's collector copies
+ * all that live: with the 35,000 rows of a fetch it took a fifth of the time.
+ */
+const PIECE = 4_096
 
 /** Where the database lies within a task's directory. */
 export const databaseDirectory = (directory: string): string => join(directory, 'db')
@@ -165,24 +171,45 @@ export class TaskState {
     })
   }
 
-  /** One atomic write of changelog records (null keys are skipped) and the positions behind them. */
+  /**
+   * Writes changelog records (null keys are skipped) and the positions behind them: in one atomic write when they are few. A crash between two
+   * finds the position before the set that is not whole, with the age that position had, and some of its rows, whatever their place in the log:
+   * they are written again, those of one key in the order of the log.
+   */
   async restoreBatch(parts: readonly RestoredPart[]): Promise<void> {
-    const before = new Map<string, KnownRows>()
-    for (const { store, sets } of parts) {
-      const target = this.store(store)
-      if (target.spec.index) before.set(store, await knownRows(this.#database, target, sets))
+    let fills: ((batch: WriteBatch) => void)[] = []
+    let count = 0
+    const write = async (): Promise<void> => {
+      const ready = fills
+      fills = []
+      count = 0
+      await this.#database.write((batch) => {
+        for (const fill of ready) fill(batch)
+      })
     }
-    await this.#database.write((batch) => {
-      for (const { store, sets, next, at = this.#clock.now() } of parts) {
-        const target = this.store(store)
-        const { index } = target.spec
-        for (const set of sets) {
-          target.restoreSet(batch, set)
-          if (index) restoreIndex(index, this.store(index.store), batch, set, before.get(store)!)
+    for (const { store, sets, next, at = this.#clock.now() } of parts) {
+      const target = this.store(store)
+      const { index } = target.spec
+      const known = index && (await knownRows(this.#database, target, sets))
+      const since = this.position(store)?.at ?? at
+      for (const set of sets) {
+        const rows = target.restoreSet(set)
+        if (index) fills.push((batch) => restoreIndex(index, this.store(index.store), batch, set, known!))
+        for (let from = 0, to = 0; from < rows.count; from = to) {
+          // Places follow from a set as a whole, and must not be without its rows.
+          to = index ? rows.count : Math.min(rows.count, from + PIECE - count)
+          const begin = from
+          const end = to
+          fills.push((batch) => rows.put(batch, begin, end))
+          count += end - begin
+          if (count < PIECE) continue
+          fills.push((batch) => this.#dictionary.writePosition(batch, store, set.offsets[0]!, since))
+          await write()
         }
-        this.#dictionary.writePosition(batch, store, next, at)
       }
-    })
+      fills.push((batch) => this.#dictionary.writePosition(batch, store, next, at))
+    }
+    await write()
   }
 
   /** Empties a store and its index, or all of them and the times, together with the positions. */

@@ -126,7 +126,7 @@ describe('restoring the stores of a task', () => {
   )
 
   it(
-    'goes on where it was after a crash in the middle: rows and position are in one write',
+    'goes on where it was after a crash in the middle: rows are written with the position behind them',
     start(async (of) => {
       of.log.log(A, entries(0, 300))
       const write = of.state.restoreBatch.bind(of.state)

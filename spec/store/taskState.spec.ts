@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { type MillraceError, StateDirectoryError } from '../../lib/errors.ts'
 import { NO_HEADERS } from '../../lib/record.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
+import type { DatabaseDriver } from '../../lib/store/port.ts'
 import { databaseDirectory, destroyTaskState, openTaskState } from '../../lib/store/taskState.ts'
 import { VirtualClock } from '../../lib/time.ts'
 import { collect, keyValueSpec, openState, temporary, text, windowSpec } from '../cases/storeKit.ts'
@@ -144,6 +145,47 @@ describe('the state of a task', () => {
       await second.wipe('rows')
       expect(await collect(second.store('places').scan({ from: '', to: undefined }))).to.eql([])
       await second.close()
+    }))
+
+  it('restores a large set in several writes: after a crash between them the position is before the set, with its age, and the set comes again', () =>
+    temporary(async (directory) => {
+      const specs = [keyValueSpec('totals')]
+      const first = await openState(directory, driver, specs)
+      await first.restoreBatch([{ store: 'totals', sets: [records([['0', '"old"', 1]])], next: 7, at: 500 }])
+      await first.close()
+      // Keys without an order, each written, deleted and written again, the odd ones deleted at last.
+      const last = (n: number): string | null => (n % 2 === 0 ? `"${n}"` : null)
+      const keys = Array.from({ length: 3_000 }, (_, i) => (i * 7_919) % 3_000)
+      const rounds = [(n: number) => `"first ${n}"`, () => null, (n: number) => `"third ${n}"`, last]
+      const set = records(
+        rounds.flatMap((value, time) => keys.map((n) => [String(n), value(n), time] as const)),
+        7
+      )
+      const part = { store: 'totals', sets: [set], next: 12_007, at: 900 }
+      let writes = 0
+      const failing: DatabaseDriver = {
+        ...driver,
+        async open(path) {
+          const database = await driver.open(path)
+          const write = database.write.bind(database)
+          database.write = (fill) => (++writes === 3 ? Promise.reject(new Error('crash')) : write(fill))
+          return database
+        }
+      }
+      const second = await openState(directory, failing, specs)
+      writes = 0
+      expect((await failure(second.restoreBatch([part]))).message).to.equal('crash')
+      await second.close()
+      const third = await openState(directory, driver, specs)
+      expect(third.position('totals')).to.eql({ next: 7, at: 500 })
+      expect((await collect(third.store('totals').scan({ from: '', to: undefined }))).length).to.be.within(1, 2_999)
+      await third.restoreBatch([part])
+      expect(third.position('totals')).to.eql({ next: 12_007, at: 900 })
+      const rows = await collect(third.store('totals').scan({ from: '', to: undefined }))
+      expect(rows.length).to.equal(1_500)
+      for (const { id, value, timestamp } of rows) expect([value, timestamp]).to.eql([id, 3])
+      expect(rows.every(({ id }) => Number(id) % 2 === 0)).to.equal(true)
+      await third.close()
     }))
 
   it('says with every commit, and by touch, that all positions are up to date', () =>

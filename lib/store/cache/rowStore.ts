@@ -7,6 +7,7 @@ import type {
   Database,
   FlushHandler,
   MaybePromise,
+  RestoredRows,
   Row,
   RowStore,
   StoreSpec,
@@ -17,7 +18,7 @@ import { type Evictor, enrol, resign, shrink } from './budget.ts'
 import { encodeRows, flushedBytes, flushedKey } from './encode.ts'
 import { decodeFault } from './faults.ts'
 import { IdFilter } from './idFilter.ts'
-import { restoreRows } from './restored.ts'
+import { SortedRows } from './restored.ts'
 import { CachedRow } from './row.ts'
 import { mergeScan, overlayOf, type Scanned, type ScanRange } from './scan.ts'
 
@@ -212,8 +213,8 @@ export class CachedRowStore<V> extends Aging implements RowStore<V>, Evictor {
     }
   }
 
-  restoreSet(batch: WriteBatch, set: RecordSet): void {
-    if (!restoreRows(batch, set, this.id, this.#ids)) this.#knowNothing()
+  restoreSet(set: RecordSet): RestoredRows {
+    return new SortedRows(set, this.id, this.#ids, () => this.#knowNothing())
   }
 
   /** Rows by the order of their ids, cache over database, as they are at this call. */

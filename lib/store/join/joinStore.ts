@@ -5,7 +5,7 @@ import { excess } from '../cache/budget.ts'
 import { decodeFault, encodeFault } from '../cache/faults.ts'
 import { CachedRow } from '../cache/row.ts'
 import type { RowStoreOptions } from '../cache/rowStore.ts'
-import type { CacheBudget, ChangelogSink, MaybePromise, Row, WriteBatch } from '../port.ts'
+import type { CacheBudget, ChangelogSink, MaybePromise, RestoredRows, Row } from '../port.ts'
 import { WindowRowStore } from '../windowRows.ts'
 import { BLOCK_HEAD, Bucket } from './bucket.ts'
 import { type EntriesSerde, type Entry, insert } from './entries.ts'
@@ -189,10 +189,10 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#bury(changelog)
   }
 
-  override restoreSet(batch: WriteBatch, set: RecordSet): void {
+  override restoreSet(set: RecordSet): RestoredRows {
     this.ready = false
     this.#loading = undefined
-    super.restoreSet(batch, set)
+    return super.restoreSet(set)
   }
 
   override clear(): void {
