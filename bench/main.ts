@@ -21,7 +21,8 @@ const REPORT = fileURLToPath(new URL('report/', import.meta.url))
 
 const HELP = `npm run bench -- [options] [workload …]
   workloads         records/s: ${WORKLOADS.map(({ name }) => name).join(', ')};
-                    others: ${SPECIALS.map(({ name }) => name).join(', ')} (default: all; --only NAME says the same)
+                    others: ${SPECIALS.map(({ name }) => name).join(', ')} (default: all; --only NAME says the same);
+                    alone: transitions, of machines against an actor of XState per key (has its own --help)
   --peer NAME       ${PEERS.join(', ')}, none; may be repeated (default kafka-streams and kafka-streams-tuned)
   --guarantee NAME  at-least-once or exactly-once (default: both)
   --records N       input records of each workload (default 1000000)

@@ -2,7 +2,7 @@
  * Question: how many machine transitions a second, end to end on the embedded log (read, decode, transition, state with changelog, timers, output,
  * commit), against XState's own actor per key, which keeps everything in memory and survives nothing?
  *
- *   npm run bench -- machine [--records 1000000] [--keys 10000] [--pairs 3] [--timers off]
+ *   npm run bench -- transitions [--records 1000000] [--keys 10000] [--pairs 3] [--timers off]
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -21,7 +21,7 @@ import { eventAt, type Invoice, type OrderEvent, orderMachine } from './workload
 
 const TARGET = 100_000
 const PARTITIONS = 4
-const HELP = `npm run bench -- machine [options]
+const HELP = `npm run bench -- transitions [options]
   --records N   transitions (default 1000000)
   --keys N      machines (default 10000)
   --pairs N     runs of each side, alternately (default 3)
