@@ -24,6 +24,8 @@ import type { SessionWindows } from './windows.ts'
 /** The aggregate of two sessions that become one; null = nothing before. */
 export type Merge<K, A> = (key: K, aggregate: A | null, other: A) => A
 
+const NONE: Sessions<never> = { list: [] } // the value of a mark
+
 interface Update<A> {
   readonly start: number
   readonly end: number
@@ -36,7 +38,7 @@ interface Update<A> {
 /**
  * A record joins all open sessions that lie within the gap of it, and they become one: the sessions that were go as deletions first, in the
  * order of time, then the new one with its end as time. A session is closed, and joins nothing, once stream time has passed its end by gap
- * and grace. Drops null keys.
+ * and grace. What is closed stays in its row until a commit that has seen it is through. Drops null keys.
  * @example
  * t.stream(flights).groupByKey().windowedBy(session('30m')).count({ name: 'flights-in-a-row' })
  */
@@ -53,7 +55,9 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
   #caching = true
   #time = -1 // highest time seen here; kept over restarts by context.save
   #closed = Number.NEGATIVE_INFINITY // sessions that end before it are closed
-  #marks!: TimeQueue
+  #marks!: TimeQueue // of sessions in the store
+  #waiting: TimeQueue | undefined // on close: the marks of those that are not emitted
+  #swept = Number.NEGATIVE_INFINITY // stream time by which closed sessions have left
   #updates = new Map<string, Update<A>[]>() // with a cache: since the last flush, by row, in the order of the last changes
 
   constructor(
@@ -79,6 +83,8 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     this.#time = context.saved('time') ?? -1
     this.#closed = context.saved('closed') ?? Number.NEGATIVE_INFINITY
     this.#marks = new TimeQueue(this.#store, MARKS.from, MARKS.to)
+    // What ended before was emitted.
+    if (this.#onClose) this.#waiting = new TimeQueue(this.#store, markId(Math.max(0, this.#closed), ''), MARKS.to)
     this.#caching = this.#store.spec.caching
     const { idleMs } = this.#behaviour
     if (idleMs !== undefined) context.onIdle(idleMs, (time) => this.#goOn(time))
@@ -94,18 +100,15 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     const key = this.#ids.of(record)
     if (key === undefined) return this.#context.drop('null-key')
     this.#observe(record.timestamp)
-    // What is not given downstream yet must stay. So with a cache closed sessions leave with the first record after a commit.
-    if (!this.#onClose && this.#updates.size === 0) {
-      const swept = this.#sweep(record.headers)
-      if (swept !== undefined) return swept.then(() => this.#take(record, key))
-    }
-    return this.#take(record, key)
+    const swept = this.#sweep()
+    return swept === undefined ? this.#take(record, key) : swept.then(() => this.#take(record, key))
   }
 
   #observe(time: number): void {
     if (time <= this.#time) return
     this.#time = time
     this.#context.save('time', time)
+    this.#store.observe(time)
     const { gap, grace } = this.#windows
     const closed = time - gap - grace
     if (closed <= this.#closed) return
@@ -116,14 +119,14 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
   /** Time without a record. */
   #goOn(time: number): MaybePromise<void> {
     this.#observe(time)
-    if (this.#onClose || this.#updates.size === 0) return this.#sweep(NO_HEADERS)
+    const swept = this.#sweep()
+    return swept === undefined ? this.#emit(NO_HEADERS) : swept.then(() => this.#emit(NO_HEADERS))
   }
 
   #take(record: StreamRecord<K, V>, key: string): MaybePromise<void> {
     const row = this.#store.row(sessionsId(key))
     const taken = row instanceof Promise ? row.then((r) => this.#apply(r, record, key)) : this.#apply(row, record, key)
-    if (!this.#onClose) return taken
-    return taken === undefined ? this.#sweep(record.headers) : taken.then(() => this.#sweep(record.headers))
+    return taken === undefined ? this.#emit(record.headers) : taken.then(() => this.#emit(record.headers))
   }
 
   #apply(row: Row<Sessions<A>>, record: StreamRecord<K, V>, key: string): MaybePromise<void> {
@@ -144,41 +147,26 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     const list = before.slice(0, from)
     if (value !== null) list.push({ start, end, value })
     for (let i = to; i < before.length; i++) list.push(before[i]!)
-    this.#keep(row, key, list, record)
+    // One that has grown has the marks of what it was; a mark without a session finds nothing when its time comes.
+    if (from === to && value !== null) this.#mark(time, key)
+    const rowTime = list.length === 0 ? time : Math.max(time, row.timestamp)
+    this.#store.set(row, list.length === 0 ? null : { list }, rowTime, record.headers)
     if (this.#onClose) return
     return this.#report(row.id, record, before.slice(from, to), { start, end, value })
-  }
-
-  /** Sets the row, and the key's mark if it would come too late. */
-  #keep(row: Row<Sessions<A>>, key: string, list: Session<A>[], record: StreamRecord<K, V>): void {
-    const store = this.#store
-    const { timestamp, headers } = record
-    // A mark without sessions finds nothing when its time comes.
-    if (list.length === 0) {
-      store.set(row, null, timestamp, headers)
-      return
-    }
-    const first = list[0]!.end
-    let due = row.value?.due ?? -1
-    if (due < 0 || first < due) {
-      if (due >= 0) this.#unmark(due, key)
-      this.#mark(first, key)
-      due = first
-    }
-    store.set(row, { due, list }, Math.max(timestamp, row.timestamp), headers)
   }
 
   #mark(time: number, key: string): void {
     const id = markId(time, key)
     const row = this.#store.known(id, null)
-    this.#store.set(row, { due: -1, list: [] }, time, NO_HEADERS)
+    this.#store.set(row, NONE, time, NO_HEADERS)
     this.#marks.add(id)
+    this.#waiting?.add(id)
   }
 
-  #unmark(time: number, key: string): void {
-    const id = markId(time, key)
-    this.#store.set(this.#store.known(id, { due: -1, list: [] }), null, time, NO_HEADERS)
+  #unmark(id: string, time: number): void {
+    this.#store.set(this.#store.known(id, NONE), null, time, NO_HEADERS)
     this.#marks.remove(id)
+    this.#waiting?.remove(id)
   }
 
   /** Downstream, now or at the next flush: the sessions that were, then the one that is. */
@@ -226,40 +214,70 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     return this.#give(this.#ids.key(row.id, 1), updates, 0)
   }
 
-  /** Sessions that are closed leave the store, in the order of time; on close they go on. */
-  #sweep(headers: Headers): MaybePromise<void> {
-    if (this.#closed <= 0) return
+  /** On close: sessions that are closed go on, in the order of time. */
+  #emit(headers: Headers): MaybePromise<void> {
+    const waiting = this.#waiting
+    if (waiting === undefined || this.#closed <= 0) return
     const limit = markId(this.#closed, '')
     for (;;) {
-      const id = this.#marks.next(limit)
-      if (id instanceof Promise) return id.then(() => this.#sweep(headers))
+      const id = waiting.next(limit)
+      if (id instanceof Promise) return id.then(() => this.#emit(headers))
       if (id === undefined) return
-      const key = id.slice(MARKED_KEY_AT)
-      const row = this.#store.row(sessionsId(key))
-      const left =
-        row instanceof Promise
-          ? row.then((r) => this.#leave(r, markTime(id), key, headers))
-          : this.#leave(row, markTime(id), key, headers)
-      if (left !== undefined) return left.then(() => this.#sweep(headers))
+      const row = this.#store.row(sessionsId(id.slice(MARKED_KEY_AT)))
+      const given =
+        row instanceof Promise ? row.then((r) => this.#final(r, id, headers)) : this.#final(row, id, headers)
+      if (given !== undefined) return given.then(() => this.#emit(headers))
     }
   }
 
-  /** The session that the mark stands for, unless it has grown since; and a mark for the key's next one. */
-  #leave(row: Row<Sessions<A>>, time: number, key: string, headers: Headers): MaybePromise<void> {
-    this.#unmark(time, key)
-    const held = row.value
-    if (held === null || held.due !== time) return
-    const [first] = held.list
-    const gone = first !== undefined && first.end === time
-    const list = gone ? held.list.slice(1) : held.list
-    const next = list[0]
-    if (next === undefined) this.#store.set(row, null, row.timestamp, headers)
-    else {
-      this.#mark(next.end, key)
-      this.#store.set(row, { due: next.end, list }, row.timestamp, headers)
+  #final(row: Row<Sessions<A>>, mark: string, headers: Headers): MaybePromise<void> {
+    const at = this.#ended(row, mark)
+    if (at < 0) return
+    this.#waiting!.shift()
+    const { start, end, value } = row.value!.list[at]!
+    // The log has nothing of it: a crash brings all of its records again.
+    if (row.sent === null) this.#leave(row, mark)
+    return this.#forward(this.#ids.key(row.id, 1), start, end, { value, old: null }, headers)
+  }
+
+  /** Sessions that were closed when the last commit that is through began leave the store. */
+  #sweep(): MaybePromise<void> {
+    const { through } = this.#store
+    // What is not given downstream yet must stay: with a cache, until the first record after a flush.
+    if (through <= this.#swept || this.#updates.size > 0) return
+    const { gap, grace } = this.#windows
+    const closed = Math.max(0, through - gap - grace)
+    const limit = markId(closed, '')
+    for (;;) {
+      const id = this.#marks.next(limit)
+      if (id instanceof Promise) return id.then(() => this.#sweep())
+      if (id === undefined) break
+      const row = this.#store.row(sessionsId(id.slice(MARKED_KEY_AT)))
+      if (row instanceof Promise) return row.then((r) => this.#leave(r, id)).then(() => this.#sweep())
+      this.#leave(row, id)
     }
-    if (!gone || !this.#onClose) return
-    return this.#forward(this.#ids.key(row.id, 1), first.start, first.end, { value: first.value, old: null }, headers)
+    this.#swept = through
+  }
+
+  #leave(row: Row<Sessions<A>>, mark: string): void {
+    const at = this.#ended(row, mark)
+    if (at < 0) return
+    const list = row.value!.list.toSpliced(at, 1)
+    this.#store.set(row, list.length === 0 ? null : { list }, row.timestamp, NO_HEADERS)
+    this.#unmark(mark, markTime(mark))
+  }
+
+  /** Index of the session that ends at the mark; -1 when there is none: then one that has grown gets a mark at its end instead. */
+  #ended(row: Row<Sessions<A>>, mark: string): number {
+    const time = markTime(mark)
+    const list = row.value?.list ?? []
+    const at = list.findIndex(({ start, end }) => start <= time && time <= end)
+    const end = list[at]?.end
+    if (end === time) return at
+    // In this order: half of it may get into the log.
+    if (end !== undefined) this.#mark(end, mark.slice(MARKED_KEY_AT))
+    this.#unmark(mark, time)
+    return -1
   }
 
   #forward(key: K, start: number, end: number, change: Change<A>, headers: Headers): MaybePromise<void> {

@@ -1,4 +1,4 @@
-/** The rows of sessions: the live sessions of one key in one row, and one mark a key in the order of time that says when to look at it. */
+/** The rows of sessions: those of one key in one row, and marks in the order of time that say when to look at it. */
 import type { Serde } from '../record.ts'
 import { latin1, readInt64, writeInt64 } from '../store/bytes.ts'
 
@@ -11,21 +11,16 @@ export interface Session<A> {
 
 /** The row of a key, or with an empty list the row of a mark. */
 export interface Sessions<A> {
-  /** The time of the key's mark: no session of the key ends before it. */
-  due: number
-  /** In order; they do not touch. */
-  list: Session<A>[]
+  /** In order; they do not touch. For each there is a mark of a time within it. */
+  readonly list: readonly Session<A>[]
 }
 
 const HEAD = 20 // start(8) ‖ end(8) ‖ length of the value(4)
 
 export const sessionsSerde = <A>(inner: Serde<A>): Serde<Sessions<A>> => ({
   name: `sessions of ${inner.name}`,
-  encode({ due, list }) {
-    if (list.length === 0) return Buffer.alloc(0)
-    const first = Buffer.allocUnsafe(8)
-    writeInt64(first, due, 0)
-    const parts: Buffer[] = [first]
+  encode({ list }) {
+    const parts: Buffer[] = []
     for (const { start, end, value } of list) {
       const bytes = inner.encode(value)
       const head = Buffer.allocUnsafe(HEAD)
@@ -37,15 +32,14 @@ export const sessionsSerde = <A>(inner: Serde<A>): Serde<Sessions<A>> => ({
     return Buffer.concat(parts)
   },
   decode(bytes, from, to) {
-    if (from === to) return { due: -1, list: [] }
     const list: Session<A>[] = []
-    for (let at = from + 8; at < to; ) {
+    for (let at = from; at < to; ) {
       const end = at + HEAD + bytes.readUInt32BE(at + 16)
       const value = inner.decode(bytes, at + HEAD, end)
       list.push({ start: readInt64(bytes, at), end: readInt64(bytes, at + 8), value })
       at = end
     }
-    return { due: readInt64(bytes, from), list }
+    return { list }
   }
 })
 

@@ -56,7 +56,13 @@ const COUNTS: Readonly<Record<string, Kind>> = {
     )
   ),
   'sliding windows': kind((n) => byWindow(n.groupByKey().windowedBy(sliding(5)).count({ name }).toStream())),
-  sessions: kind((n) => byWindow(ending(n).groupByKey().windowedBy(session(5)).count({ name }).toStream()))
+  sessions: kind((n) => byWindow(ending(n).groupByKey().windowedBy(session(5)).count({ name }).toStream())),
+  'sessions without a cache': kind((n) =>
+    byWindow(ending(n).groupByKey().windowedBy(session(5)).count({ name, caching: false }).toStream())
+  ),
+  'sessions, when they close': kind((n) =>
+    byWindow(ending(n).groupByKey().windowedBy(session(5), { emit: 'close' }).count({ name }).toStream())
+  )
 }
 const RECORDS: Readonly<Record<string, Kind>> = {
   deduplicate: kind((n) => n.deduplicate({ within: 4, by: ({ value }) => String(Math.floor((value + 2) / 5)), name })),
