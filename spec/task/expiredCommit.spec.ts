@@ -10,6 +10,7 @@ import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../li
 import type { Transport } from '../../lib/kafka/port.ts'
 import { string } from '../../lib/serde/index.ts'
 import type { Windowed } from '../../lib/serde/windowed.ts'
+import { until } from '../../lib/testing/until.ts'
 import type { Kind } from '../cases/crashKinds.ts'
 import { Job } from '../cases/crashKit.ts'
 
@@ -138,4 +139,26 @@ describe('What expires within a commit that is lost, at-least-once', function ()
       })
     }
   }
+
+  it('leaves in the end although no record comes any more', async () => {
+    job = new Job(transport, 'at-least-once', COUNTS['tumbling windows']!)
+    try {
+      await job.open()
+      await job.send(FIRST)
+      const life = job.start(job.directory())
+      const closed = 3 * 5 // windows of each key that are over by the last number
+      let buried = 0
+      await until(
+        async () => {
+          buried = (await job.values('kept-changelog')).filter(([, value]) => value === 0).length
+          return buried >= closed
+        },
+        { what: () => `${closed} tombstones are in the changelog, of ${buried}` }
+      )
+      expect(buried).to.equal(closed)
+      await job.finish(life)
+    } finally {
+      await job.close()
+    }
+  })
 })

@@ -228,6 +228,24 @@ describe('the store of a join', () => {
       await subject.state.close()
     }))
 
+  it('forgets spilled buckets by stream time, and removes their rows as commits get through', () =>
+    temporary(async (directory) => {
+      const subject = await Subject.open(directory, 1)
+      for (let time = 5; time < 100; time += SIZE) await subject.put('k', time, 'value')
+      await subject.commit()
+      expect(subject.store.anySpilled).to.equal(true)
+      subject.store.observe(200)
+      expect(subject.store.anySpilled).to.equal(false)
+      const left: number[] = []
+      for (const through of [50, 90, 200]) {
+        await subject.store.expire(through)
+        await subject.commit()
+        left.push(await subject.onDisk())
+      }
+      expect(left).to.eql([8, 4, 0])
+      await subject.state.close()
+    }))
+
   it('answers as a plain list does: any caches, commits, restarts, losses of the directory', () =>
     temporary(async (directory) => {
       const random = seededRandom(11)
