@@ -6,10 +6,12 @@ import { makeDirectory } from '../makeDirectory.ts'
 import type { Database, DatabaseDriver, WriteBatch } from '../port.ts'
 import { callFault, loadFault, openFault } from './faults.ts'
 import {
+  type AddPut,
   type NativeDb,
   type NativeIterator,
   type NativeModule,
   type NativeWriteBatch,
+  putter,
   type ReadMany,
   reader
 } from './nativeModule.ts'
@@ -58,6 +60,7 @@ class NativeDatabase implements Database {
   readonly #directory: string
   readonly #db: NativeDb
   readonly #readMany: ReadMany
+  readonly #addPut: AddPut
   readonly #gate: Gate
   readonly #scans = new Set<NativeIterator>() // begun and not ended
   #closed: Promise<void> | undefined
@@ -66,6 +69,7 @@ class NativeDatabase implements Database {
     this.#directory = directory
     this.#db = db
     this.#readMany = readMany
+    this.#addPut = putter(db)
     this.#gate = new Gate(directory)
   }
 
@@ -132,10 +136,11 @@ class NativeDatabase implements Database {
   async write(fill: (batch: WriteBatch) => void): Promise<void> {
     this.#gate.enter()
     try {
-      const native = this.#db.write({ capacity: 1024 })
+      const native = this.#db.write({ capacity: 16 }) // so small ones are used again
       try {
-        const batch = new NativeBatch(native)
+        const batch = new NativeBatch(native, this.#addPut)
         fill(batch)
+        native._resize?.()
         if (batch.count > 0) await flush(native, this.#directory)
       } finally {
         native.destroy()
@@ -167,15 +172,17 @@ async function flush(batch: NativeWriteBatch, directory: string): Promise<void> 
 
 class NativeBatch implements WriteBatch {
   readonly #batch: NativeWriteBatch
+  readonly #addPut: AddPut
   count = 0
 
-  constructor(batch: NativeWriteBatch) {
+  constructor(batch: NativeWriteBatch, addPut: AddPut) {
     this.#batch = batch
+    this.#addPut = addPut
   }
 
   put(key: Buffer, value: Buffer): void {
     this.count++
-    this.#batch.tryPut(key, value)
+    this.#addPut(this.#batch, key, value)
   }
 
   delete(key: Buffer): void {

@@ -1,4 +1,4 @@
-/** The part of `rocksdb-native` that we use, typed; and a multi-get without a promise per key. */
+/** The part of `rocksdb-native` that we use, typed; a multi-get without a promise per key, and puts of which the binding need not ask what they are. */
 
 export interface NativeReadBatch {
   get(key: Buffer): Promise<Buffer | null>
@@ -13,6 +13,8 @@ export interface NativeWriteBatch {
   tryDeleteRange(from: Buffer, to: Buffer): void
   flush(): Promise<void>
   destroy(): void
+  /** Not public: makes room for the operations. */
+  _resize?(): void
 }
 
 export interface NativeIterator extends AsyncIterable<{ key: Buffer; value: Buffer }> {
@@ -39,6 +41,45 @@ interface Internals {
   _onread: (errors: (Error | undefined)[], values: (ArrayBuffer | null)[]) => void
   _onfinished: (error: Error | null) => void
   _resize: () => void
+}
+
+/** A put as the binding reads it. Its own has a getter for the type: a call from C++ into JavaScript for each row. */
+class Put {
+  readonly type: number
+  readonly key: Buffer
+  readonly value: Buffer
+  readonly columnFamily: unknown
+
+  constructor(type: number, key: Buffer, value: Buffer, columnFamily: unknown) {
+    this.type = type
+    this.key = key
+    this.value = value
+    this.columnFamily = columnFamily
+  }
+}
+
+/** Adds a put to a batch; `_resize` must be called before the flush. */
+export type AddPut = (batch: NativeWriteBatch, key: Buffer, value: Buffer) => void
+
+/** Of a version that we do not know the public way is taken. */
+export function putter(db: NativeDb): AddPut {
+  const probe = db.write({ capacity: 1 })
+  probe.tryPut(Buffer.from([0]), Buffer.from([0]))
+  const { _operations, _promises, _resize } = probe as unknown as Partial<Internals>
+  const [first] = _operations ?? []
+  const known =
+    typeof first?.type === 'number' &&
+    first.columnFamily !== undefined &&
+    Array.isArray(_promises) &&
+    typeof _resize === 'function'
+  probe.destroy()
+  if (!known) return (batch, key, value) => batch.tryPut(key, value)
+  const { type, columnFamily } = first
+  return (batch, key, value) => {
+    const inner = batch as unknown as { _operations: Put[]; _promises: null[] }
+    inner._operations.push(new Put(type, key, value, columnFamily))
+    inner._promises.push(null) // a batch that is given up forgets its operations when it has these
+  }
 }
 
 /** Multi-gets: in the order of the keys, null = absent. */
