@@ -161,6 +161,11 @@ class MemoryBatch implements WriteBatch {
     this.values.push(latin1(value))
   }
 
+  putRow(rows: Buffer, start: number, split: number, end: number): void {
+    this.keys.push(latin1(rows, start, split))
+    this.values.push(latin1(rows, split, end))
+  }
+
   delete(key: Buffer): void {
     this.keys.push(latin1(key))
     this.values.push(null)

@@ -6,6 +6,8 @@ export type MaybePromise<T> = T | Promise<T>
 /** One atomic write. Keys and values are kept until the write is done: hand over buffers that do not change. */
 export interface WriteBatch {
   put(key: Buffer, value: Buffer): void
+  /** As `put`, of the key [start, split) and the value [split, end) of `rows`. */
+  putRow(rows: Buffer, start: number, split: number, end: number): void
   delete(key: Buffer): void
   /** All keys in [from, to). */
   deleteRange(from: Buffer, to: Buffer): void

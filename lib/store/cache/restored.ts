@@ -60,9 +60,8 @@ export class SortedRows implements RestoredRows {
       const place = this.#order[n]! * 3
       const split = places[place + 1]!
       const end = places[place + 2]!
-      const key = rows.subarray(places[place]!, split)
-      if (split === end) batch.delete(key)
-      else batch.put(key, rows.subarray(split, end))
+      if (split === end) batch.delete(rows.subarray(places[place]!, split))
+      else batch.putRow(rows, places[place]!, split, end)
     }
   }
 }

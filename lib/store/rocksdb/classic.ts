@@ -205,6 +205,10 @@ class ClassicBatch implements WriteBatch {
     this.operations.push({ type: 'put', key, value })
   }
 
+  putRow(rows: Buffer, start: number, split: number, end: number): void {
+    this.put(rows.subarray(start, split), rows.subarray(split, end))
+  }
+
   delete(key: Buffer): void {
     this.operations.push({ type: 'del', key })
   }

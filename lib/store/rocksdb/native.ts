@@ -185,6 +185,13 @@ class NativeBatch implements WriteBatch {
     this.#addPut(this.#batch, key, value)
   }
 
+  /** A plain view is made in half the time of a Buffer. */
+  putRow({ buffer, byteOffset }: Buffer, start: number, split: number, end: number): void {
+    this.count++
+    const key = new Uint8Array(buffer, byteOffset + start, split - start)
+    this.#addPut(this.#batch, key, new Uint8Array(buffer, byteOffset + split, end - split))
+  }
+
   delete(key: Buffer): void {
     this.count++
     this.#batch.tryDelete(key)

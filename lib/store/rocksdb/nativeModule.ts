@@ -8,7 +8,7 @@ export interface NativeReadBatch {
 }
 
 export interface NativeWriteBatch {
-  tryPut(key: Buffer, value: Buffer): void
+  tryPut(key: Uint8Array, value: Uint8Array): void
   tryDelete(key: Buffer): void
   tryDeleteRange(from: Buffer, to: Buffer): void
   flush(): Promise<void>
@@ -46,11 +46,11 @@ interface Internals {
 /** A put as the binding reads it. Its own has a getter for the type: a call from C++ into JavaScript for each row. */
 class Put {
   readonly type: number
-  readonly key: Buffer
-  readonly value: Buffer
+  readonly key: Uint8Array
+  readonly value: Uint8Array
   readonly columnFamily: unknown
 
-  constructor(type: number, key: Buffer, value: Buffer, columnFamily: unknown) {
+  constructor(type: number, key: Uint8Array, value: Uint8Array, columnFamily: unknown) {
     this.type = type
     this.key = key
     this.value = value
@@ -59,7 +59,7 @@ class Put {
 }
 
 /** Adds a put to a batch; `_resize` must be called before the flush. */
-export type AddPut = (batch: NativeWriteBatch, key: Buffer, value: Buffer) => void
+export type AddPut = (batch: NativeWriteBatch, key: Uint8Array, value: Uint8Array) => void
 
 /** Of a version that we do not know the public way is taken. */
 export function putter(db: NativeDb): AddPut {
