@@ -168,7 +168,7 @@ describe('the state of a task', () => {
         async open(path) {
           const database = await driver.open(path)
           const write = database.write.bind(database)
-          database.write = (fill) => (++writes === 3 ? Promise.reject(new Error('crash')) : write(fill))
+          database.write = (fill) => (++writes === 2 ? Promise.reject(new Error('crash')) : write(fill))
           return database
         }
       }

@@ -47,10 +47,10 @@ export class SortedRows implements RestoredRows {
       count += 3
     }
     if (known !== ids) full()
-    this.count = count / 3
     this.#rows = rows
     this.#places = places
-    this.#order = keyOrder(rows, places, this.count)
+    this.#order = keyOrder(rows, places, count / 3)
+    this.count = this.#order.length
   }
 
   put(batch: WriteBatch, from: number, to: number): void {
