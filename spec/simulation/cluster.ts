@@ -158,7 +158,11 @@ export class Cluster {
       this.#storm = false
       this.#cut.clear()
       this.#log('calm')
-      if (this.#alive.length === 0) await this.#start()
+      if (this.#alive.length === 0) {
+        // All may have crashed one after the other, and still hold their disks.
+        await until(() => this.#free.length > 0, { timeoutMs: 20_000, what: 'a process that crashed is gone' })
+        await this.#start()
+      }
       await this.#publish(30)
       await this.#settled()
       // What is on its way through the repartition topic: a transaction's markers make "all of it is committed" no offset one could wait for.
@@ -183,6 +187,11 @@ export class Cluster {
     return this.#processes.filter((process) => !process.ended)
   }
 
+  /** Names whose disk nobody holds. */
+  get #free(): string[] {
+    return ['x', 'y', 'z', 'w', 'v'].filter((name) => !this.#processes.some((p) => !p.gone && p.name === name))
+  }
+
   async #step(): Promise<void> {
     const roll = this.#random()
     const alive = this.#alive
@@ -197,7 +206,7 @@ export class Cluster {
   }
 
   async #start(): Promise<void> {
-    const free = ['x', 'y', 'z', 'w', 'v'].filter((name) => !this.#processes.some((p) => !p.gone && p.name === name))
+    const free = this.#free
     if (free.length === 0) return
     const name = free[Math.floor(this.#random() * free.length)]!
     const life = ++this.#lives
