@@ -49,7 +49,7 @@ export interface MillraceOptions {
   commitInterval?: Duration
   /** All write-back caches of the process together. Default 64 MiB. */
   cacheBytes?: number
-  /** Read ahead per source partition. Default 4 MiB. */
+  /** Read ahead per source partition. Default 1 MiB. */
   queueBytes?: number
   /** Output in flight per task before it waits for the broker. Default 8 MiB. */
   outboxBytes?: number
@@ -211,7 +211,7 @@ export function parseOptions(options: MillraceOptions): Settings {
     guarantee,
     commitIntervalMs: read('commitInterval', duration, guarantee === 'exactly-once' ? 100 : 1_000),
     cacheBytes: read('cacheBytes', bytes, 64 << 20),
-    queueBytes: read('queueBytes', bytes, 4 << 20),
+    queueBytes: read('queueBytes', bytes, 1 << 20),
     outboxBytes: read('outboxBytes', bytes, 8 << 20),
     sessionMs: read('sessionTimeout', positiveDuration, 45_000),
     rebalanceMs,

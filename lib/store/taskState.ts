@@ -142,9 +142,10 @@ export class TaskState {
 
   /**
    * Commit step 4, one atomic write: what the stores flushed, the changelog positions behind it (those not named keep theirs), the times.
-   * A failure leaves the database as it was and this object unusable: close and reopen the task.
+   * Only blocks of joins go before it. A failure leaves the database as it was and this object unusable: close and reopen the task.
    */
   async commit(positions: ReadonlyMap<string, number>): Promise<void> {
+    for (const store of this.stores) if (store instanceof JoinStore) await store.persistAhead()
     const now = this.#clock.now()
     await this.#database.write((batch) => {
       for (const store of this.stores) store.persist(batch)

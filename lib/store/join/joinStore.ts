@@ -13,6 +13,9 @@ import { type EntriesSerde, type Entry, insert } from './entries.ts'
 // Ids are start of the bucket(8) ‖ tag(1) ‖ number of the block(8), or key.
 const BLOCK = '\u0000'
 const ROW = '\u0001'
+const TAG_AT = 8
+/** Of one write: what RocksDB takes for it is little, and given back. */
+const WRITE_BYTES = 512 << 10
 /**
  * Who opens a store numbers its blocks from the next multiple of this on. At-least-once nothing fences a predecessor that does not know yet
  * that it was replaced: numbers that went on where it was would be its as well, and the later one's block would take the other's place.
@@ -44,6 +47,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   #swept = 0 // and those that begin before this have left the memory
   #past: Pick<Bucket<V>, 'start' | 'blocks'>[] = [] // of those, what the database may still hold of them
   #pastRows = -1 // the last of them that it may hold as rows
+  #ahead: CachedRow<Entry<V>[]>[] = [] // blocks that are written before the batch of the commit under way
 
   constructor(options: RowStoreOptions<Entry<V>[]>) {
     super(options)
@@ -189,6 +193,38 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#bury(changelog)
   }
 
+  /**
+   * Many blocks go into the database before all else, some at a time: RocksDB holds a batch two or three times. Who crashes in between
+   * leaves blocks of which the log has the records, and restore brings the same again.
+   */
+  async persistAhead(): Promise<void> {
+    let bytes = 0
+    for (const row of this.flushed) if (isBlock(row)) bytes += row.flushed.length
+    if (bytes <= WRITE_BYTES) return
+    const ahead = this.flushed.filter(isBlock)
+    this.#ahead = ahead
+    this.flushed = this.flushed.filter((row) => !isBlock(row))
+    for (let at = 0; at < ahead.length; ) {
+      await this.database.write((batch) => {
+        for (let size = 0; at < ahead.length && size < WRITE_BYTES; at++) {
+          const { key, flushed } = ahead[at]!
+          batch.put(key, flushed)
+          size += flushed.length
+        }
+      })
+    }
+  }
+
+  override persisted(): void {
+    this.#ahead = []
+    super.persisted()
+  }
+
+  protected override *underWay(): Generator<CachedRow<Entry<V>[]>> {
+    yield* super.underWay()
+    yield* this.#ahead
+  }
+
   override restoreSet(set: RecordSet): RestoredRows {
     this.ready = false
     this.#loading = undefined
@@ -202,6 +238,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#touched = []
     this.#dead = []
     this.#past = []
+    this.#ahead = []
     this.#pastRows = -1
     this.#oldest = 0
     this.#swept = 0
@@ -334,6 +371,12 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     for (const id of dead) changelog?.(this.#leave(id, null).subarray(2), null, windowStart(id))
   }
 }
+
+type FlushedBlock = CachedRow<unknown> & { readonly key: Buffer; readonly flushed: Buffer }
+
+/** One that is to be written: a tombstone has no bytes, a row of a spilled bucket lies in a set. */
+const isBlock = <V>(row: CachedRow<V>): row is CachedRow<V> & FlushedBlock =>
+  row.id[TAG_AT] === BLOCK && row.flushed instanceof Buffer
 
 /** Numbers in the order of their bytes. */
 const blockId = (start: number, number: number): string => windowId(start, BLOCK + windowId(number, ''))

@@ -5,7 +5,7 @@ import { localKey, storeEnd } from '../../../lib/store/bytes.ts'
 import { databaseDriver } from '../../../lib/store/drivers.ts'
 import { type Entry, entriesSerde } from '../../../lib/store/join/entries.ts'
 import type { JoinStore } from '../../../lib/store/join/joinStore.ts'
-import type { StoreSpec } from '../../../lib/store/port.ts'
+import type { Database, StoreSpec } from '../../../lib/store/port.ts'
 import type { TaskState } from '../../../lib/store/taskState.ts'
 import { seededRandom } from '../../../lib/time.ts'
 import { openState, temporary, text } from '../../cases/storeKit.ts'
@@ -37,8 +37,14 @@ class Subject {
   }
 
   /** @param log what its changelog holds already: it is restored, as after the loss of the directory */
-  static async open(directory: string, cacheBytes = 1 << 30, log: readonly Logged[] = [], of = spec): Promise<Subject> {
-    const subject = new Subject(await openState(directory, driver, [of as never], { cacheBytes }))
+  static async open(
+    directory: string,
+    cacheBytes = 1 << 30,
+    log: readonly Logged[] = [],
+    of = spec,
+    by = driver
+  ): Promise<Subject> {
+    const subject = new Subject(await openState(directory, by, [of as never], { cacheBytes }))
     await subject.restore(log)
     await subject.store.load()
     return subject
@@ -91,6 +97,27 @@ class Subject {
     return rows
   }
 }
+
+/** Tells the bytes of each write to the database before it goes there. */
+function watchWrites(subject: Subject, write: (bytes: number) => void): void {
+  const { database } = subject.store as unknown as { database: Database }
+  const original = database.write.bind(database)
+  database.write = (fill) =>
+    original((batch) => {
+      let size = 0
+      fill({
+        put(key, bytes) {
+          size += bytes.length
+          batch.put(key, bytes)
+        },
+        putRow: (...row) => batch.putRow(...row),
+        delete: (key) => batch.delete(key),
+        deleteRange: (from, to) => batch.deleteRange(from, to)
+      })
+      write(size)
+    })
+}
+
 type TaskDatabase = { range(options: { from: Buffer; to: Buffer }): AsyncIterable<unknown[]> }
 
 describe('the store of a join', () => {
@@ -160,6 +187,33 @@ describe('the store of a join', () => {
         expect(await after.look('k3', 0, 9), `k3 with ${cut} records`).to.eql(['v3'])
         await after.commit()
         expect(await after.look('k0', 0, 9)).to.eql(['v0', 'v4'])
+        await after.state.close()
+      }
+    }))
+
+  it('writes a large commit in pieces, and loses and doubles nothing when a crash comes between them', () =>
+    temporary(async (directory) => {
+      const native = databaseDriver('rocksdb-native')
+      const value = 'v'.repeat(200_000)
+      const all = Array.from({ length: 12 }, (_, i) => `${value}${i}`)
+      let pieces = 1
+      for (let crashAt = 0; crashAt <= pieces; crashAt++) {
+        const at = `${directory}-${crashAt}`
+        const subject = await Subject.open(at, 1 << 30, [], spec, native)
+        for (let i = 0; i < all.length; i++) await subject.put('k', 3 * i, all[i]!)
+        const sizes: number[] = []
+        watchWrites(subject, (size) => {
+          if (sizes.length === crashAt && crashAt > 0 && crashAt < pieces) throw new Error('the process is gone')
+          sizes.push(size)
+        })
+        const failure = await subject.commit().catch((error: Error) => error)
+        expect(failure instanceof Error, `at ${crashAt}`).to.equal(crashAt > 0 && crashAt < pieces)
+        if (crashAt === 0) pieces = sizes.length
+        expect(pieces).to.be.greaterThan(4)
+        expect(Math.max(...sizes)).to.be.below(1 << 20)
+        await subject.state.close()
+        const after = await Subject.open(at, 1 << 30, crashAt === 0 ? [] : subject.log, spec, native)
+        expect((await after.look('k', 0, 39)).map((v) => v.slice(-2))).to.eql(all.map((v) => v.slice(-2)))
         await after.state.close()
       }
     }))
