@@ -325,8 +325,11 @@ describe('old and far event times on a broker that deletes and compacts', functi
 
   it('expired windows leave the changelog, which does not grow with the time that passes', async () => {
     for (const year of [2006, 2011]) {
-      await publish(sales(Date.UTC(year, 0, 1), Date.UTC(year + 5, 0, 1), 2_500, year))
-      await exact()
+      // In several commits, however fast the job is: a changelog that was written once has nothing to compact.
+      for (let y = year; y < year + 5; y++) {
+        await publish(sales(Date.UTC(y, 0, 1), Date.UTC(y + 1, 0, 1), 500, y))
+        await exact()
+      }
       const left = await compacted(daysLog)
       const newest = Math.max(...input.map(({ time }) => time))
       const starts = openStarts(left)
