@@ -286,7 +286,8 @@ function kafkaConfig(options: KafkaWireOptions, brokers: string[]): KafkaConfig 
     brokers,
     clientId: options.clientId ?? 'millrace',
     ...(ssl ? { ssl } : {}),
-    ...(options.sasl ? { sasl: options.sasl } : {}),
+    // A copy: kafkajs writes what it logs in with into it, and who takes his own object for another login would get that.
+    ...(options.sasl ? { sasl: { ...options.sasl } } : {}),
     connectionTimeout: options.connectionTimeoutMs ?? 3_000,
     requestTimeout: options.requestTimeoutMs ?? 30_000,
     socketFactory: reportingClose(options.socketFactory ?? plainSocket) as NonNullable<KafkaConfig['socketFactory']>,

@@ -1,6 +1,7 @@
 /** JSON text, with or without a schema that checks what was read. */
 import { DecodeError, EncodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
+import { writeJson } from './jsonWrite.ts'
 import { utf8 } from './slices.ts'
 import { writeText, written } from './write.ts'
 
@@ -33,7 +34,10 @@ function textOf(value: unknown): string {
 
 const encode = written(
   (value: unknown): Buffer => Buffer.from(textOf(value), 'utf8'),
-  (value, target, at) => writeText(textOf(value), target, at)
+  (value, target, at) => {
+    const end = writeJson(value, target, at)
+    return end < 0 ? writeText(textOf(value), target, at) : end
+  }
 )
 
 const isCollection = (value: unknown): boolean =>
