@@ -35,7 +35,10 @@ function textOf(value: unknown): string {
 const encode = written(
   (value: unknown): Buffer => Buffer.from(textOf(value), 'utf8'),
   (value, target, at) => {
-    const end = writeJson(value, target, at)
+    let end = -1
+    try {
+      end = writeJson(value, target, at)
+    } catch {} // a getter of the value's: textOf() meets it, too, and says what is to be done
     return end < 0 ? writeText(textOf(value), target, at) : end
   }
 )

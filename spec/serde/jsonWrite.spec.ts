@@ -1,6 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import { EncodeError } from '../../lib/errors.ts'
+import { json } from '../../lib/serde/json.ts'
 import { writeJson } from '../../lib/serde/jsonWrite.ts'
+import { writeOf } from '../../lib/serde/write.ts'
 
 const AT = 3
 const into = (value: unknown, room = 1 << 16): string | undefined => {
@@ -104,6 +107,15 @@ describe('JSON written into a buffer', () => {
     } finally {
       delete (Object.prototype as { inherited?: number }).inherited
     }
+  })
+
+  it('by json(): a value that throws when it is read is an EncodeError', () => {
+    const value = {
+      get broken(): never {
+        throw new Error('no such thing')
+      }
+    }
+    expect(() => writeOf(json())!(value, Buffer.alloc(100), 0)).to.throw(EncodeError, 'no such thing')
   })
 
   it('says so when there is no room, whatever it stops at, and never writes behind the end', () => {
