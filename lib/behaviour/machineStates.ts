@@ -94,6 +94,8 @@ export class MachineStates {
   #configuration(key: string, value: unknown): Configuration {
     const stored = { value, status: 'active', context: {}, children: {}, historyValue: {} }
     const template = this.machine.restoreSnapshot(stored as Any, undefined as Any) as AnyMachineSnapshot
+    // As in a running machine: their order says which of two conflicting eventless transitions is taken.
+    ;(template._nodes as AnyStateNode[]).sort((a, b) => a.order - b.order)
     const nodes = new Set(template._nodes as AnyStateNode[])
     const made: Configuration = {
       text: JSON.stringify(value),

@@ -46,6 +46,7 @@ export class DeduplicateOperator<K, V> implements Operator {
     this.#context = context
     this.#time = context.saved('time') ?? -1
     this.#store = context.store(this.#name) as unknown as WindowRowStore<number>
+    this.#store.resume(this.#time)
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {

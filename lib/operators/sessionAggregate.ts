@@ -82,6 +82,8 @@ export class SessionAggregateOperator<K, V, A> implements Operator {
     this.#store = context.store(this.#name) as unknown as CachedRowStore<Sessions<A>>
     this.#time = context.saved('time') ?? -1
     this.#closed = context.saved('closed') ?? Number.NEGATIVE_INFINITY
+    this.#store.resume(this.#time)
+    this.#store.order = marksAround
     this.#marks = new TimeQueue(this.#store, MARKS.from, MARKS.to)
     // What ended before was emitted.
     if (this.#onClose) this.#waiting = new TimeQueue(this.#store, markId(Math.max(0, this.#closed), ''), MARKS.to)
@@ -304,6 +306,16 @@ function note<A>(
     break
   }
   if (first !== null || value !== null) known.push({ start, end, old: first, value, headers })
+}
+
+/**
+ * New marks before the rows, marks that go behind them. A row that was changed already stands before the mark of a session that it got later:
+ * with the row alone in the log, the record that comes again would join that session, which has no mark and would never close.
+ */
+function marksAround<R extends Row<unknown>>(rows: R[]): R[] {
+  const set = rows.filter(({ id, value }) => isMark(id) && value !== null)
+  const gone = rows.filter(({ id, value }) => isMark(id) && value === null)
+  return set.length + gone.length === 0 ? rows : [...set, ...rows.filter(({ id }) => !isMark(id)), ...gone]
 }
 
 function* rows(keys: readonly (string | undefined)[]): Generator<string> {

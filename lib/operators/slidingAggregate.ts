@@ -64,6 +64,7 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     this.#context = context
     this.#time = context.saved('time') ?? -1
     this.#store = context.store(this.#name) as unknown as WindowRowStore<Slot<A>[]>
+    this.#store.resume(this.#time)
     const { emit, idleMs } = this.#behaviour
     const onClose = emit === 'close'
     if (idleMs !== undefined) context.onIdle(idleMs, (time) => this.#goOn(time))

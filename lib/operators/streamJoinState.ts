@@ -83,6 +83,11 @@ export class StreamJoinState<K> {
     this.#context.save('time', time)
   }
 
+  /** A side's store begins where it stood. */
+  resumeStored(left: boolean, store: TaskStore): void {
+    store.resume(this.#stored[left ? 'left' : 'right'])
+  }
+
   /** A record went into a side's store. */
   observeStored(left: boolean, time: number, store: TaskStore): void {
     const side = left ? 'left' : 'right'

@@ -81,6 +81,7 @@ export class StreamStreamJoinOperator<K, V> implements Operator {
     // The left side is added first, so it begins first: also after a restart over the same stores.
     if (this.#left) states.set(shared, new StreamJoinState(this.#plan, context))
     this.#state = states.get(shared)!
+    this.#state.resumeStored(this.#left, this.#own)
   }
 
   prefetch(set: RecordSet, from: number, to: number, key: Serde<unknown>): MaybePromise<void> {

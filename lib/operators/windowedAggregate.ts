@@ -55,6 +55,7 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     this.#context = context
     this.#time = context.saved('time') ?? -1
     this.#store = context.store(this.#name) as RowStore<A>
+    this.#store.resume(this.#time)
     const { idleMs } = this.#behaviour
     if (idleMs !== undefined) context.onIdle(idleMs, (time) => this.#goOn(time))
     if (this.#behaviour.emit === 'close') {

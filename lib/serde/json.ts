@@ -32,13 +32,21 @@ function textOf(value: unknown): string {
   return text
 }
 
+/** After so many values in a row that were not plain, or too large, as many as REST go the long way at once. */
+const VAIN = 16
+const REST = 2_000
+let vain = 0
+
 const encode = written(
   (value: unknown): Buffer => Buffer.from(textOf(value), 'utf8'),
   (value, target, at) => {
     let end = -1
-    try {
-      end = writeJson(value, target, at)
-    } catch {} // a getter of the value's: textOf() meets it, too, and says what is to be done
+    if (vain < VAIN) {
+      try {
+        end = writeJson(value, target, at)
+      } catch {} // a getter of the value's: textOf() meets it, too, and says what is to be done
+      vain = end < 0 ? vain + 1 : 0
+    } else if (++vain > REST) vain = 0
     return end < 0 ? writeText(textOf(value), target, at) : end
   }
 )

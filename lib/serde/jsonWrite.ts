@@ -20,7 +20,7 @@ type Plain = Readonly<Record<string, unknown>> & { readonly toJSON?: unknown }
 
 /** @returns the end of an object or array in `target`, or -1 */
 export function writeJson(value: unknown, target: Buffer, at: number): number {
-  if (typeof value !== 'object' || value === null) return NO
+  if (typeof value !== 'object' || value === null || value instanceof Date) return NO
   // What is inherited by all objects would be among the keys.
   for (const _inherited in Object.prototype) return NO
   return compound(value, target, at, 0)
@@ -45,7 +45,7 @@ function fields(value: Plain, target: Buffer, from: number, level: number): numb
   let empty = true
   for (const key in value) {
     const field = value[key]
-    if (field === undefined || typeof field === 'function' || typeof field === 'symbol') continue
+    if (field === undefined || typeof field === 'symbol') continue
     if (!empty) target[at++] = COMMA
     empty = false
     at = text(key, target, at)
@@ -62,11 +62,11 @@ function items(value: readonly unknown[], target: Buffer, from: number, level: n
   if ((value as { readonly toJSON?: unknown }).toJSON !== undefined) return NO
   let at = from
   target[at++] = 0x5b
-  for (let i = 0; i < value.length; i++) {
+  const { length } = value
+  for (let i = 0; i < length; i++) {
     if (i > 0) target[at++] = COMMA
     const item = value[i]
-    const none = item === undefined || typeof item === 'function' || typeof item === 'symbol'
-    at = any(none ? null : item, target, at, level)
+    at = any(item === undefined || typeof item === 'symbol' ? null : item, target, at, level)
     if (at < 0) return NO
   }
   target[at++] = 0x5d
@@ -85,13 +85,19 @@ function any(value: unknown, target: Buffer, at: number, level: number): number 
 function text(value: string, target: Buffer, from: number): number {
   const { length } = value
   if (length > LONG) return long(value, target, from)
-  if (from + length + 2 > target.length) return NO
+  if (from + length * 2 + 2 > target.length) return NO
   let at = from
   target[at++] = QUOTE
   for (let i = 0; i < length; i++) {
     const code = value.charCodeAt(i)
-    if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) return long(value, target, from)
-    target[at++] = code
+    if (code === QUOTE || code === BACKSLASH) {
+      target[at++] = BACKSLASH
+      target[at++] = code
+    } else if (code >= 0x20 && code < 0x80) target[at++] = code
+    else if (code >= 0x80 && code < 0x800) {
+      target[at++] = 0xc0 | (code >>> 6)
+      target[at++] = 0x80 | (code & 0x3f)
+    } else return long(value, target, from)
   }
   target[at++] = QUOTE
   return at

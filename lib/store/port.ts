@@ -132,6 +132,8 @@ export interface TaskStore {
   restore(batch: WriteBatch, key: Buffer, value: Buffer | null, timestamp: number): void
   /** As `restore`, for all records of a set that have a key. What comes of it must be put. */
   restoreSet(set: RecordSet): RestoredRows
+  /** Where an earlier life stood: what has expired by then may leave with the first commit. */
+  resume(streamTime: number): void
   /** The stream time that rows are kept by has come to this. Nothing leaves before a commit does. */
   observe(streamTime: number): void
   /**

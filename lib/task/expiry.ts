@@ -1,4 +1,5 @@
 /** Which time the window stores of a task expire by. */
+import type { TaskStore } from '../store/port.ts'
 import type { TaskState } from '../store/taskState.ts'
 import type { SubTopology } from '../topology/node.ts'
 
@@ -20,10 +21,12 @@ export function expiry(
     if (node.kind !== 'processor') continue
     for (const store of node.stores) users.set(store, [...(users.get(store) ?? []), node.name])
   }
+  const followsTask = ({ spec: { kind, name } }: TaskStore): boolean =>
+    (kind === 'window' || kind === 'join') && !users.get(name)?.some(keepsTime)
+  for (const store of state.stores) if (followsTask(store)) store.resume(streamTime())
   return async () => {
     for (const store of state.stores) {
-      const { kind, name } = store.spec
-      if ((kind === 'window' || kind === 'join') && !users.get(name)?.some(keepsTime)) store.observe(streamTime())
+      if (followsTask(store)) store.observe(streamTime())
       await store.cut(atomic)
     }
   }

@@ -53,13 +53,7 @@ describe('JSON written into a buffer', () => {
         '😀'
       )
     )
-    const leaves = fc.oneof(
-      numbers,
-      texts,
-      fc.boolean(),
-      fc.constantFrom(null, undefined, Symbol('s'), () => 1),
-      fc.date()
-    )
+    const leaves = fc.oneof(numbers, texts, fc.boolean(), fc.constantFrom(null, undefined, Symbol('s')), fc.date())
     const { value } = fc.letrec((tie) => ({
       value: fc.oneof({ maxDepth: 5 }, tie('object'), tie('array')),
       inner: fc.oneof({ maxDepth: 5 }, leaves, leaves, tie('object'), tie('array')),
@@ -76,7 +70,7 @@ describe('JSON written into a buffer', () => {
     )
   })
 
-  it('leaves to JSON.stringify what is not plain: classes, toJSON, cycles, BigInt, and what is no object or array', () => {
+  it('leaves to JSON.stringify what is not plain: classes, toJSON, functions, dates by themselves, cycles, BigInt, and what is no object or array', () => {
     const cycle: { self?: unknown; other?: unknown } = {}
     cycle.self = cycle
     cycle.other = cycle
@@ -92,7 +86,19 @@ describe('JSON written into a buffer', () => {
       Object.create(null),
       { deep: [{ at: new URL('a:b') }] }
     ]
-    for (const value of [...others, { big: 1n }, 'text', 1, null, undefined, new (class {})()])
+    for (const value of [
+      ...others,
+      { big: 1n },
+      { call: () => 1 },
+      [() => 1],
+      new Date(0),
+      new Date(Number.NaN),
+      'text',
+      1,
+      null,
+      undefined,
+      new (class {})()
+    ])
       expect(into(value)).to.equal(undefined)
   })
 

@@ -20,6 +20,11 @@ export abstract class Aging {
     return false
   }
 
+  /** Where an earlier life stood. What is saved with the offsets is through: a life of one commit must remove what came due in those before. */
+  resume(streamTime: number): void {
+    if (streamTime >= 0 && streamTime > this.#observed) this.#observed = this.#cut = this.#through = streamTime
+  }
+
   observe(streamTime: number): void {
     if (streamTime > this.#observed) this.#observed = streamTime
   }

@@ -50,6 +50,7 @@ export class CachedRowStore<V> extends Aging implements RowStore<V>, Evictor {
   readonly spec: StoreSpec<unknown, V>
   readonly id: number
   onFlush: FlushHandler<V> | undefined = undefined
+  order: ((rows: CachedRow<V>[]) => CachedRow<V>[]) | undefined = undefined // of a flush: a crash may leave half of it in the changelog
 
   /** Calls of `set` since it was opened. */
   changes = 0
@@ -164,8 +165,8 @@ export class CachedRowStore<V> extends Aging implements RowStore<V>, Evictor {
   }
 
   flush(changelog: ChangelogSink | undefined): MaybePromise<void> {
-    const rows = this.changed
-    if (rows.length === 0) return
+    if (this.changed.length === 0) return
+    const rows = this.order ? this.order(this.changed) : this.changed
     const encoded = encodeRows(this.spec, this.id, rows) // first all of them: a value that does not encode must not leave others half-written
     this.changed = []
     this.#giving = rows

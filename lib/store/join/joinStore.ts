@@ -133,6 +133,11 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#buckets.get(start)?.setOpen(key, time, open)
   }
 
+  override resume(streamTime: number): void {
+    super.resume(streamTime)
+    this.observe(streamTime)
+  }
+
   /** What is past retention leaves the memory at once: nobody looks at it. */
   override observe(streamTime: number): void {
     super.observe(streamTime)
