@@ -62,8 +62,8 @@ export type SocketFactory = (options: {
 
 /** Makes brokers that are connected, authenticated and asked for their versions by kafkajs, at addresses we choose. */
 export function brokerFactory(config: KafkaConfig): (host: string, port: number) => Promise<Broker> {
-  cureRequestQueue()
-  cureFrames()
+  cureOnce('kafkajs/src/network/requestQueue', cureRequestQueue)
+  cureOnce('kafkajs/src/network/connection', cureFrames)
   let captured: InternalCluster | undefined
   // The one public place that hands out a configured Cluster: an assigner factory, run inside consumer(). Nothing connects.
   new Kafka(config).consumer({
@@ -128,15 +128,20 @@ interface RequestQueuePrototype {
 }
 const CURED = Symbol.for('millrace.kafkajs.cured')
 
-// kafkajs starts a timer after each answer, mostly with a negative delay: Node 24 prints a warning for it. Nothing pending, no timer.
-function cureRequestQueue(): void {
-  const { prototype } = require('kafkajs/src/network/requestQueue') as { prototype: RequestQueuePrototype }
+/** Each prototype once, however many copies of this module a process has. */
+function cureOnce<P extends object>(module: string, cure: (prototype: P) => void): void {
+  const { prototype } = require(module) as { prototype: P }
   if (CURED in prototype) return
+  cure(prototype)
+  Object.defineProperty(prototype, CURED, { value: true })
+}
+
+// kafkajs starts a timer after each answer, mostly with a negative delay: Node 24 prints a warning for it. Nothing pending, no timer.
+function cureRequestQueue(prototype: RequestQueuePrototype): void {
   const original = prototype.scheduleCheckPendingRequests
   prototype.scheduleCheckPendingRequests = function (this: RequestQueuePrototype) {
     if (this.pending.length > 0) original.call(this)
   }
-  Object.defineProperty(prototype, CURED, { value: true })
 }
 
 interface ConnectionPrototype {
@@ -148,9 +153,7 @@ interface ConnectionState extends Connection {
 
 // kafkajs keeps the pieces of an answer, puts them together when all are there, and keeps the answer until the next one: three times its
 // bytes. A login stays kafkajs's own.
-function cureFrames(): void {
-  const { prototype } = require('kafkajs/src/network/connection') as { prototype: ConnectionPrototype }
-  if (CURED in prototype) return
+function cureFrames(prototype: ConnectionPrototype): void {
   const original = prototype.processData
   const framesOf = new WeakMap<ConnectionState, Frames>()
   prototype.processData = function (this: ConnectionState, data: Buffer) {
@@ -165,7 +168,6 @@ function cureFrames(): void {
     }
     if (!frames.take(data)) this.socket?.destroy(new Error('what came is no answer of a Kafka broker'))
   }
-  Object.defineProperty(prototype, CURED, { value: true })
 }
 
 /** @internal For the spec that guards the version and the shape of what is used here. */

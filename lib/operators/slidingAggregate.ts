@@ -81,12 +81,16 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     } else if (this.#caching) this.#store.onFlush = (row) => this.#flush(row)
   }
 
-  /** Time without a record. */
-  #goOn(time: number): MaybePromise<void> {
-    if (time <= this.#time) return
+  #observe(time: number): void {
     this.#time = time
     this.#context.save('time', time)
     this.#store.observe(time)
+  }
+
+  /** Time without a record. */
+  #goOn(time: number): MaybePromise<void> {
+    if (time <= this.#time) return
+    this.#observe(time)
     return this.#after(NO_HEADERS)
   }
 
@@ -114,11 +118,7 @@ export class SlidingAggregateOperator<K, V, A> implements Operator {
     if (!record.hasValue()) return this.#context.drop('null-value')
     const { difference, grace } = this.#windows
     const time = record.timestamp
-    if (time > this.#time) {
-      this.#time = time
-      this.#context.save('time', time)
-      this.#store.observe(time)
-    }
+    if (time > this.#time) this.#observe(time)
     const closed = Math.max(this.#closed, this.#time - grace)
     if (time + difference < closed) {
       return refuse(this.#context, this.#behaviour.onLate, record, time, time + difference, closed)

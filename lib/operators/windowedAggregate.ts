@@ -114,11 +114,7 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     const key = this.#ids.of(record)
     if (key === undefined) return this.#context.drop('null-key')
     const time = record.timestamp
-    if (time > this.#time) {
-      this.#time = time
-      this.#context.save('time', time)
-      this.#store.observe(time)
-    }
+    if (time > this.#time) this.#observe(time)
     const index = this.#ids.indexOf(record)
     const first = firstStart(time, this.#windows)
     // Another event time than at the prefetch (an operator upstream changed it) means another window.
@@ -145,12 +141,16 @@ export class WindowedAggregateOperator<K, V, A> implements Operator {
     if (this.#waiting !== undefined) return this.#emit(this.#waiting, record.headers)
   }
 
-  /** Time without a record. */
-  #goOn(time: number): MaybePromise<void> {
-    if (time <= this.#time) return
+  #observe(time: number): void {
     this.#time = time
     this.#context.save('time', time)
     this.#store.observe(time)
+  }
+
+  /** Time without a record. */
+  #goOn(time: number): MaybePromise<void> {
+    if (time <= this.#time) return
+    this.#observe(time)
     if (this.#waiting !== undefined) return this.#emit(this.#waiting, NO_HEADERS)
   }
 

@@ -46,6 +46,16 @@ export async function temporary(use: (directory: string) => Promise<void>): Prom
   }
 }
 
+/** A driver whose databases the spec may change, or keep, as they are opened. */
+export const altered = (driver: DatabaseDriver, change: (database: Database) => void): DatabaseDriver => ({
+  ...driver,
+  async open(directory) {
+    const database = await driver.open(directory)
+    change(database)
+    return database
+  }
+})
+
 export const openState = (
   directory: string,
   driver: DatabaseDriver,

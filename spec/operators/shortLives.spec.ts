@@ -10,7 +10,7 @@ import { long, string } from '../../lib/serde/index.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import type { Database, DatabaseDriver, StoreSpec } from '../../lib/store/port.ts'
 import type { Operator, OperatorContext } from '../../lib/topology/node.ts'
-import { openState, temporary } from '../cases/storeKit.ts'
+import { altered, openState, temporary } from '../cases/storeKit.ts'
 
 type Logged = [key: Buffer, value: Buffer | null, time: number]
 const key = string()
@@ -53,11 +53,10 @@ async function life(
   log: Logged[] = []
 ) {
   let database: Database | undefined
-  const open = async (at: string): Promise<Database> => {
-    database = await driver.open(at)
-    return database
-  }
-  const state = await openState(directory, { ...driver, open }, [spec as StoreSpec<string, unknown>])
+  const kept = altered(driver, (opened) => {
+    database = opened
+  })
+  const state = await openState(directory, kept, [spec as StoreSpec<string, unknown>])
   const store = state.store('s')
   if (log.length > 0)
     await database!.write((batch) => {

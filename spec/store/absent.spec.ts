@@ -7,24 +7,18 @@ import { databaseDriver } from '../../lib/store/drivers.ts'
 import type { DatabaseDriver } from '../../lib/store/port.ts'
 import type { TaskState } from '../../lib/store/taskState.ts'
 import { seededRandom } from '../../lib/time.ts'
-import { keyValueSpec, openState, temporary, windowSpec } from '../cases/storeKit.ts'
+import { altered, keyValueSpec, openState, temporary, windowSpec } from '../cases/storeKit.ts'
 
 /** A driver that counts the keys it was asked for. */
 function counting(): { driver: DatabaseDriver; asked: () => number } {
-  const inner = databaseDriver('rocksdb-native')
   let asked = 0
-  const driver: DatabaseDriver = {
-    ...inner,
-    async open(directory) {
-      const database = await inner.open(directory)
-      const getMany = database.getMany.bind(database)
-      database.getMany = (keys) => {
-        asked += keys.length
-        return getMany(keys)
-      }
-      return database
+  const driver = altered(databaseDriver('rocksdb-native'), (database) => {
+    const getMany = database.getMany.bind(database)
+    database.getMany = (keys) => {
+      asked += keys.length
+      return getMany(keys)
     }
-  }
+  })
   return { driver, asked: () => asked }
 }
 

@@ -3,10 +3,9 @@ import { expect } from 'chai'
 import { type MillraceError, StateDirectoryError } from '../../lib/errors.ts'
 import { NO_HEADERS } from '../../lib/record.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
-import type { DatabaseDriver } from '../../lib/store/port.ts'
 import { databaseDirectory, destroyTaskState, openTaskState } from '../../lib/store/taskState.ts'
 import { VirtualClock } from '../../lib/time.ts'
-import { collect, keyValueSpec, openState, temporary, text, windowSpec } from '../cases/storeKit.ts'
+import { altered, collect, keyValueSpec, openState, temporary, text, windowSpec } from '../cases/storeKit.ts'
 import { records } from '../cases/storeLevel.ts'
 
 const driver = databaseDriver('rocksdb-native')
@@ -163,15 +162,10 @@ describe('the state of a task', () => {
       )
       const part = { store: 'totals', sets: [set], next: 12_007, at: 900 }
       let writes = 0
-      const failing: DatabaseDriver = {
-        ...driver,
-        async open(path) {
-          const database = await driver.open(path)
-          const write = database.write.bind(database)
-          database.write = (fill) => (++writes === 2 ? Promise.reject(new Error('crash')) : write(fill))
-          return database
-        }
-      }
+      const failing = altered(driver, (database) => {
+        const write = database.write.bind(database)
+        database.write = (fill) => (++writes === 2 ? Promise.reject(new Error('crash')) : write(fill))
+      })
       const second = await openState(directory, failing, specs)
       writes = 0
       expect((await failure(second.restoreBatch([part]))).message).to.equal('crash')

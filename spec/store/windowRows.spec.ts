@@ -5,27 +5,21 @@ import { windowId } from '../../lib/store/bytes.ts'
 import { databaseDriver } from '../../lib/store/drivers.ts'
 import type { Database, DatabaseDriver } from '../../lib/store/port.ts'
 import type { WindowRowStore } from '../../lib/store/windowRows.ts'
-import { openState, temporary, windowSpec } from '../cases/storeKit.ts'
+import { altered, openState, temporary, windowSpec } from '../cases/storeKit.ts'
 
 /** A driver whose next scan, once it is told to, has seen the database and gives what it saw when `go` is called. */
 function slow(): { driver: DatabaseDriver; stop: () => { seen: Promise<void>; go: () => void } } {
-  const inner = databaseDriver('memory')
   let gate: { open: Promise<void>; see: () => void } | undefined
-  const driver: DatabaseDriver = {
-    ...inner,
-    async open(directory) {
-      const database = await inner.open(directory)
-      const range = database.range.bind(database)
-      database.range = async function* (options: Parameters<Database['range']>[0]) {
-        const chunks = []
-        for await (const chunk of range(options)) chunks.push(chunk)
-        gate?.see()
-        await gate?.open
-        yield* chunks
-      }
-      return database
+  const driver = altered(databaseDriver('memory'), (database) => {
+    const range = database.range.bind(database)
+    database.range = async function* (options: Parameters<Database['range']>[0]) {
+      const chunks = []
+      for await (const chunk of range(options)) chunks.push(chunk)
+      gate?.see()
+      await gate?.open
+      yield* chunks
     }
-  }
+  })
   const stop = () => {
     let go = (): void => {}
     let see = (): void => {}
