@@ -110,6 +110,8 @@ export class Session {
     const { settings } = this
     const built = settings.topology.build(settings.id)
     this.#built = built
+    const driver = databaseDriver(settings.store)
+    driver.load?.()
     const { clock, random, logger } = settings
     const transport = settings.transport ?? ownTransport(settings)
     this.#transport = transport
@@ -161,7 +163,7 @@ export class Session {
       readers: { source, restore },
       group: () => this.#group,
       partitionCount: (topic) => this.partitionCount(topic),
-      driver: databaseDriver(settings.store),
+      driver,
       stateDirectory: settings.stateDir,
       takeOver: async (plan) => this.#standbys?.takeOver(plan),
       clock,

@@ -9,10 +9,10 @@ const MINUTE = 60_000
 const written = (output: string) => topic(output, { key: string(), value: long() })
 const parts = { key: string(), value: bytes() }
 
-function perKey(name: string, keys: number): Workload {
+function perKey(name: string, keys: number, about: string): Workload {
   return {
     name,
-    about: `running count per key, ${keys.toLocaleString('en')} keys`,
+    about,
     inputs: 1,
     data(records, put) {
       const expected = new LastLongs()
@@ -29,8 +29,8 @@ function perKey(name: string, keys: number): Workload {
   }
 }
 
-export const count = perKey('count', 10_000)
-export const countLarge = perKey('count-large', 1_000_000)
+export const count = perKey('count', 10_000, 'running count per key, 10,000 keys')
+export const countLarge = perKey('count-large', 1_000_000, 'running count per key, 1,000,000 keys')
 
 export const perMinute: Workload = {
   name: 'window',

@@ -12,7 +12,7 @@ const DRIVERS: Readonly<Record<Binding, DatabaseDriver>> = {
 }
 
 /**
- * The driver of that name. Its native module is loaded when a database is first opened.
+ * The driver of that name. Its native module is loaded by `load`, or when a database is first opened.
  * @throws ConfigError for an unknown name, with the nearest known one.
  */
 export function databaseDriver(name: Binding): DatabaseDriver {

@@ -37,6 +37,8 @@ export interface DatabaseDriver {
   readonly name: Binding
   /** False: nothing survives a close, restore always starts at the beginning. */
   readonly durable: boolean
+  /** Begins to load the native module, which takes some 30 ms: while a start waits for its brokers. What fails is thrown by `open`. */
+  load?(): void
   /** @throws StoreCorruptedError when the files cannot be read. */
   open(directory: string): Promise<Database>
   /** Removes the files. */

@@ -27,6 +27,9 @@ let loading: Promise<NativeModule> | undefined
 export const nativeDriver: DatabaseDriver = {
   name: 'rocksdb-native',
   durable: true,
+  load() {
+    load().catch(() => {})
+  },
   async open(directory) {
     const RocksDB = await load()
     await makeDirectory(dirname(directory))
