@@ -1,9 +1,13 @@
 /** State that is there before a run: counts of keys, each seen once, as their changelog holds them. Every side reads the same bytes. */
-import { changelogConfig, changelogTopic } from '../../lib/changelog/topics.ts'
+import { changelogTopic } from '../../lib/changelog/topics.ts'
+import { topology } from '../../lib/dsl/index.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
+import { prepare } from '../../lib/prepare/prepare.ts'
+import { systemClock } from '../../lib/time.ts'
 import { LastLongs } from '../harness/expected.ts'
 import { putter } from '../harness/topics.ts'
 import type { Job, Put } from '../harness/types.ts'
+import { countLarge } from '../workloads/counts.ts'
 import { keyOf, order, START, scattered } from '../workloads/data.ts'
 
 /** A prime: its multiples visit every key once, not in the order of their names. */
@@ -12,14 +16,18 @@ const STRIDE = 7_919
 const CHUNK = 50_000
 const PENDING_BYTES = 32 << 20
 
-/** Writes the changelog of the store that `count` and `count-large` keep. */
-export async function writeCounts(
-  transport: Transport,
-  { group, partitions }: Pick<Job, 'group' | 'partitions'>,
-  keys: number
-): Promise<void> {
+/** Makes the topics that a job of `count-large` has from its first start on, and writes the changelog of its store. */
+export async function writeCounts(transport: Transport, job: Omit<Job, 'stateDir'>, keys: number): Promise<void> {
+  const { group, partitions } = job
+  const first = topology()
+  countLarge.build(
+    first,
+    { ...job, stateDir: '' },
+    (t, from) => t.stream(from),
+    () => {}
+  )
+  await prepare({ built: first.build(group), transport, replicationFactor: -1, clock: systemClock })
   const topic = changelogTopic(group, 'counts')
-  await transport.admin.create([{ topic, partitions: partitions!, replication: -1, config: changelogConfig({}) }])
   const producer = await transport.producer({ lane: 0 })
   const put = putter(producer, topic, partitions)
   const once = Buffer.alloc(8)
