@@ -141,16 +141,17 @@ export class TaskState {
   }
 
   /**
-   * Commit step 4, one atomic write: what the stores flushed, the changelog positions behind it (those not named keep theirs), the times.
-   * Only blocks of joins go before it. A failure leaves the database as it was and this object unusable: close and reopen the task.
+   * Commit step 4, one atomic write: what the stores flushed, the changelog positions behind it (those not named keep theirs; a join keeps a
+   * position before what it has in memory alone), the times. A failure leaves the database as it was and this object unusable: close and reopen the task.
    */
   async commit(positions: ReadonlyMap<string, number>): Promise<void> {
-    for (const store of this.stores) if (store instanceof JoinStore) await store.persistAhead()
     const now = this.#clock.now()
+    const reached = new Map<string, number>()
+    for (const [name, next] of positions) reached.set(name, this.#reached(name, next))
     await this.#database.write((batch) => {
       for (const store of this.stores) store.persist(batch)
-      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, positions.get(name) ?? next, now))
-      for (const [name, next] of positions) {
+      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, reached.get(name) ?? next, now))
+      for (const [name, next] of reached) {
         if (this.#dictionary.position(name)?.next !== next) {
           this.#dictionary.writePosition(batch, name, next, now)
         }
@@ -167,8 +168,10 @@ export class TaskState {
   async touch(): Promise<void> {
     if (this.#dictionary.positioned().length === 0) return
     const now = this.#clock.now()
+    const settled = new Map<string, number | undefined>()
+    for (const store of this.stores) if (store instanceof JoinStore) settled.set(store.spec.name, await store.settle())
     await this.#database.write((batch) => {
-      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, next, now))
+      this.#refresh((name, next) => this.#dictionary.writePosition(batch, name, settled.get(name) ?? next, now))
     })
   }
 
@@ -235,6 +238,11 @@ export class TaskState {
   #withIndex(store: CachedRowStore<unknown>): CachedRowStore<unknown>[] {
     const { index } = store.spec
     return index ? [store, this.store(index.store)] : [store]
+  }
+
+  #reached(name: string, next: number): number {
+    const store = this.#byName.get(name)
+    return store instanceof JoinStore ? store.reached(next, this.position(name)?.next ?? 0) : next
   }
 
   /** While this task lives it is the only writer of its changelogs: with every write all positions are known to be whole. */

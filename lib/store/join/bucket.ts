@@ -28,6 +28,10 @@ export class Bucket<V> {
   readonly start: number
   /** Numbers of its blocks, of those that were taken, or read from the database. */
   readonly blocks: number[] = []
+  /** Of those that the changelog has and the database not: as rows. */
+  unwritten: { readonly number: number; readonly bytes: Buffer }[] = []
+  /** Where the changelog stood at the commit before the first of them. */
+  since: number | undefined
   /** Memory that it is held to use. */
   bytes = 0
   /** Some entries are in no block yet that was taken. */

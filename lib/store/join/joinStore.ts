@@ -1,4 +1,4 @@
-/** What one side of a stream-stream join has seen: in memory while it fits, written in blocks instead of row by row. */
+/** What one side of a stream-stream join has seen: in memory and in the changelog while it fits, written in blocks instead of row by row. */
 import { NO_HEADERS, type RecordSet, type Serde } from '../../record.ts'
 import { localKey, ROW_VALUE_AT, readInt64, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
 import { excess } from '../cache/budget.ts'
@@ -13,22 +13,24 @@ import { type EntriesSerde, type Entry, insert } from './entries.ts'
 // Ids are start of the bucket(8) ‖ tag(1) ‖ number of the block(8), or key.
 const BLOCK = '\u0000'
 const ROW = '\u0001'
-const TAG_AT = 8
-/** Of one write: what RocksDB takes for it is little, and given back. */
+/** Of one write at a clean close: what RocksDB takes for it is little, and given back. */
 const WRITE_BYTES = 512 << 10
 /**
  * Who opens a store numbers its blocks from the next multiple of this on. At-least-once nothing fences a predecessor that does not know yet
  * that it was replaced: numbers that went on where it was would be its as well, and the later one's block would take the other's place.
  */
 const LIFE = 2 ** 32
+/** Of what was given before the first commit: where that begins. */
+const BEFORE_ALL = -1
 /** Buckets leave the memory when stream time has moved by this part of the retention: mostly less than one of them. */
 const PARTS = 64
 
 /**
  * A join writes every record once and mostly asks for what is not there. So a bucket of time is in memory as a whole: a key without an entry is
- * known to have none, and what a commit has added is *one* record of the changelog and one row of the database, whatever number of keys. When the
- * process's caches are full, the oldest buckets become rows by key (`spilled`), which are read and written one by one through the
- * cache, like any window; new ones begin in memory again.
+ * known to have none, and what a commit has added is *one* record of the changelog, whatever number of keys. The database gets it at a clean close
+ * only: until then its position in the changelog stays before the oldest block that is in memory alone, and who crashes reads those
+ * again. When the process's caches are full, the oldest buckets become rows by key (`spilled`), which are read and written one by one through
+ * the cache, like any window; new ones begin in memory again. Without a changelog blocks are rows of the database at each commit.
  */
 export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   /** What the database holds is known: nothing may be asked before. */
@@ -45,9 +47,9 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   readonly #part: number // of the retention
   #oldest = 0 // buckets that begin before are past retention
   #swept = 0 // and those that begin before this have left the memory
-  #past: Pick<Bucket<V>, 'start' | 'blocks'>[] = [] // of those, what the database may still hold of them
+  #past: Pick<Bucket<V>, 'start' | 'blocks' | 'since'>[] = [] // of those, the ones whose blocks have no tombstones yet
   #pastRows = -1 // the last of them that it may hold as rows
-  #ahead: CachedRow<Entry<V>[]>[] = [] // blocks that are written before the batch of the commit under way
+  #next: number | undefined // the changelog's position at the last commit
 
   constructor(options: RowStoreOptions<Entry<V>[]>) {
     super(options)
@@ -157,7 +159,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     for (const bucket of this.#buckets.values()) {
       if (bucket.start >= this.#oldest) continue
       this.#forget(bucket)
-      this.#past.push({ start: bucket.start, blocks: bucket.blocks })
+      this.#past.push({ start: bucket.start, blocks: bucket.blocks, since: bucket.since })
     }
     for (const start of this.#spilled) {
       if (start < this.#oldest && this.#spilled.delete(start)) this.#pastRows = Math.max(this.#pastRows, start)
@@ -167,7 +169,11 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   /** Known without a scan, which would read every block for its key. */
   protected override async held(from: Buffer, to: Buffer, limit: number): Promise<Buffer[]> {
     this.#forgetPast()
-    const keys = this.ready && this.#pastRows < 0 ? this.#pastKeys(from, to, limit) : await super.held(from, to, limit)
+    let keys = this.ready ? this.#pastKeys(from, to, limit) : []
+    if (!this.ready || this.#pastRows >= 0) {
+      const all = keys.concat(await super.held(from, to, limit)).sort(Buffer.compare)
+      keys = all.filter((key, i) => i === 0 || !key.equals(all[i - 1]!)).slice(0, limit)
+    }
     if (this.ready && keys.length < limit) {
       const waits = (start: number): boolean => localKey(this.id, windowId(start, '')).compare(to) >= 0
       if (!waits(this.#pastRows)) this.#pastRows = -1
@@ -199,40 +205,53 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   /**
-   * Many blocks go into the database before all else, some at a time: RocksDB holds a batch two or three times. Who crashes in between
-   * leaves blocks of which the log has the records, and restore brings the same again.
+   * How far the database goes with the changelog when it has this commit: up to the oldest block that is only in memory.
+   * @param next the changelog's position behind the commit
+   * @param known the last one that the database was given
    */
-  async persistAhead(): Promise<void> {
-    let bytes = 0
-    for (const row of this.flushed) if (isBlock(row)) bytes += row.flushed.length
-    if (bytes <= WRITE_BYTES) return
-    const ahead = this.flushed.filter(isBlock)
-    this.#ahead = ahead
-    this.flushed = this.flushed.filter((row) => !isBlock(row))
-    for (let at = 0; at < ahead.length; ) {
+  reached(next: number, known: number): number {
+    const before = this.#next ?? known
+    this.#next = next
+    let reached = next
+    for (const part of [...this.#buckets.values(), ...this.#past]) {
+      if (part.since === BEFORE_ALL) part.since = before
+      if (part.since !== undefined) reached = Math.min(reached, part.since)
+    }
+    return reached
+  }
+
+  /**
+   * Before a clean close: the blocks go into the database, so that they are not read again; those past retention, which still need their
+   * tombstones, without their entries.
+   * @returns how far the database goes now; undefined when nothing was committed
+   */
+  async settle(): Promise<number | undefined> {
+    const blocks: [id: string, bytes: Buffer][] = []
+    for (const { start, unwritten } of this.#buckets.values()) {
+      for (const { number, bytes } of unwritten) blocks.push([blockId(start, number), bytes])
+    }
+    const none = Buffer.alloc(BLOCK_HEAD)
+    for (const { start, since, blocks: numbers } of this.#past) {
+      if (since !== undefined) for (const number of numbers) blocks.push([blockId(start, number), none])
+    }
+    for (let at = 0; at < blocks.length; ) {
       await this.database.write((batch) => {
-        for (let size = 0; at < ahead.length && size < WRITE_BYTES; at++) {
-          const { key, flushed } = ahead[at]!
-          batch.put(key, flushed)
-          size += flushed.length
+        for (let size = 0; at < blocks.length && size < WRITE_BYTES; at++) {
+          const [id, bytes] = blocks[at]!
+          batch.put(localKey(this.id, id), bytes)
+          size += bytes.length
         }
       })
     }
-  }
-
-  override persisted(): void {
-    this.#ahead = []
-    super.persisted()
-  }
-
-  protected override *underWay(): Generator<CachedRow<Entry<V>[]>> {
-    yield* super.underWay()
-    yield* this.#ahead
+    for (const bucket of this.#buckets.values()) bucket.unwritten = []
+    for (const part of [...this.#buckets.values(), ...this.#past]) part.since = undefined
+    return this.#next
   }
 
   override restoreSet(set: RecordSet): RestoredRows {
     this.ready = false
     this.#loading = undefined
+    this.#next = undefined
     return super.restoreSet(set)
   }
 
@@ -243,7 +262,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     this.#touched = []
     this.#dead = []
     this.#past = []
-    this.#ahead = []
+    this.#next = undefined
     this.#pastRows = -1
     this.#oldest = 0
     this.#swept = 0
@@ -290,9 +309,16 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     for (const { bytes, from, to, time } of bucket.take()) {
       const number = this.#number++
       bucket.blocks.push(number)
-      const key = this.#leave(blockId(bucket.start, number), bytes.subarray(from - BLOCK_HEAD, to))
       writeInt64(bytes, time, from - BLOCK_HEAD)
-      changelog?.(key.subarray(2), bytes.subarray(from, to), time)
+      const id = blockId(bucket.start, number)
+      const row = bytes.subarray(from - BLOCK_HEAD, to)
+      if (changelog === undefined) {
+        this.#leave(id, row)
+        continue
+      }
+      bucket.unwritten.push({ number, bytes: row })
+      bucket.since ??= this.#next ?? BEFORE_ALL
+      changelog(Buffer.from(id, 'latin1'), bytes.subarray(from, to), time)
     }
   }
 
@@ -376,12 +402,6 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
     for (const id of dead) changelog?.(this.#leave(id, null).subarray(2), null, windowStart(id))
   }
 }
-
-type FlushedBlock = CachedRow<unknown> & { readonly key: Buffer; readonly flushed: Buffer }
-
-/** One that is to be written: a tombstone has no bytes, a row of a spilled bucket lies in a set. */
-const isBlock = <V>(row: CachedRow<V>): row is CachedRow<V> & FlushedBlock =>
-  row.id[TAG_AT] === BLOCK && row.flushed instanceof Buffer
 
 /** Numbers in the order of their bytes. */
 const blockId = (start: number, number: number): string => windowId(start, BLOCK + windowId(number, ''))

@@ -22,6 +22,7 @@ const spec: StoreSpec = {
   retentionMs: 40
 } as unknown as StoreSpec
 const driver = databaseDriver('memory')
+const native = databaseDriver('rocksdb-native')
 
 type Logged = readonly [key: Buffer, value: Buffer | null, time: number]
 
@@ -36,7 +37,7 @@ class Subject {
     this.store = state.store('seen') as unknown as JoinStore<string>
   }
 
-  /** @param log what its changelog holds already: it is restored, as after the loss of the directory */
+  /** @param log what its changelog holds already: of it is restored what the directory does not have */
   static async open(
     directory: string,
     cacheBytes = 1 << 30,
@@ -45,7 +46,8 @@ class Subject {
     by = driver
   ): Promise<Subject> {
     const subject = new Subject(await openState(directory, by, [of as never], { cacheBytes }))
-    await subject.restore(log)
+    await subject.restore(log.slice(subject.reached))
+    subject.log.push(...log)
     await subject.store.load()
     return subject
   }
@@ -57,7 +59,11 @@ class Subject {
     await database.write((batch) => {
       for (const [key, value, time] of log) this.store.restore(batch, key, value, time)
     })
-    this.log.push(...log)
+  }
+
+  /** How far its database goes with the changelog. */
+  get reached(): number {
+    return this.state.position('seen')?.next ?? 0
   }
 
   async put(key: string, time: number, value: string): Promise<void> {
@@ -70,7 +76,7 @@ class Subject {
 
   async commit(): Promise<void> {
     this.flush()
-    await this.state.commit(new Map())
+    await this.state.commit(new Map([['seen', this.log.length]]))
   }
 
   flush(): void {
@@ -121,19 +127,55 @@ function watchWrites(subject: Subject, write: (bytes: number) => void): void {
 type TaskDatabase = { range(options: { from: Buffer; to: Buffer }): AsyncIterable<unknown[]> }
 
 describe('the store of a join', () => {
-  it('writes what a commit has added as one record of the changelog and one row, however many keys', () =>
+  it('writes what a commit has added as one record of the changelog, however many keys, and one row at a clean close', () =>
     temporary(async (directory) => {
       const subject = await Subject.open(directory)
       for (let i = 0; i < 1_000; i++) await subject.put(`k${i}`, 5, `v${i}`)
       await subject.commit()
       expect(subject.log).to.have.length(3, 'blocks begin at 4 KiB and double')
-      expect(await subject.onDisk()).to.equal(subject.log.length)
+      expect([await subject.onDisk(), subject.reached]).to.eql([0, 0])
       await subject.put('k7', 6, 'second')
       await subject.commit()
       expect(subject.log).to.have.length(4)
       expect(subject.log[3]![1]!.length, 'the first value is not written again').to.be.lessThan(40)
       expect(await subject.look('k7', 0, 9)).to.eql(['v7', 'second'])
+      await subject.state.touch()
+      expect([await subject.onDisk(), subject.reached]).to.eql([4, 4])
       await subject.state.close()
+    }))
+
+  it('writes rows at each commit when it has no changelog', () =>
+    temporary(async (directory) => {
+      const subject = await Subject.open(directory, 1 << 30, [], spec, native)
+      await subject.put('k', 5, 'value')
+      await subject.store.flush(undefined)
+      await subject.state.commit(new Map())
+      await subject.state.close()
+      const after = await Subject.open(directory, 1 << 30, [], spec, native)
+      expect(await after.look('k', 0, 9)).to.eql(['value'])
+      await after.state.close()
+    }))
+
+  it('keeps its position before the oldest block that is in memory alone, until that is past retention and has its tombstone', () =>
+    temporary(async (directory) => {
+      const subject = await Subject.open(directory, 1 << 30, [], spec, native)
+      const reached: number[] = []
+      for (const time of [5, 15, 25, 35]) {
+        await subject.put('k', time, `v${time}`)
+        await subject.commit()
+        reached.push(subject.reached)
+      }
+      subject.store.observe(45) // the first bucket leaves the memory
+      await subject.commit()
+      reached.push(subject.reached)
+      await subject.store.expire(45)
+      await subject.commit()
+      reached.push(subject.reached)
+      expect(reached).to.eql([0, 0, 0, 0, 0, 1])
+      await subject.state.close()
+      const after = await Subject.open(directory, 1 << 30, subject.log, spec, native)
+      expect(await after.look('k', 0, 40)).to.eql(['v15', 'v25', 'v35'])
+      await after.state.close()
     }))
 
   it('takes a value larger than a block, a key of any length, and an empty value', () =>
@@ -191,9 +233,8 @@ describe('the store of a join', () => {
       }
     }))
 
-  it('writes a large commit in pieces, and loses and doubles nothing when a crash comes between them', () =>
+  it('writes its blocks in pieces at a clean close, and loses and doubles nothing when a crash comes between them', () =>
     temporary(async (directory) => {
-      const native = databaseDriver('rocksdb-native')
       const value = 'v'.repeat(200_000)
       const all = Array.from({ length: 12 }, (_, i) => `${value}${i}`)
       let pieces = 1
@@ -201,18 +242,19 @@ describe('the store of a join', () => {
         const at = `${directory}-${crashAt}`
         const subject = await Subject.open(at, 1 << 30, [], spec, native)
         for (let i = 0; i < all.length; i++) await subject.put('k', 3 * i, all[i]!)
+        await subject.commit()
         const sizes: number[] = []
         watchWrites(subject, (size) => {
           if (sizes.length === crashAt && crashAt > 0 && crashAt < pieces) throw new Error('the process is gone')
           sizes.push(size)
         })
-        const failure = await subject.commit().catch((error: Error) => error)
+        const failure = await subject.state.touch().catch((error: Error) => error)
         expect(failure instanceof Error, `at ${crashAt}`).to.equal(crashAt > 0 && crashAt < pieces)
         if (crashAt === 0) pieces = sizes.length
         expect(pieces).to.be.greaterThan(4)
         expect(Math.max(...sizes)).to.be.below(1 << 20)
         await subject.state.close()
-        const after = await Subject.open(at, 1 << 30, crashAt === 0 ? [] : subject.log, spec, native)
+        const after = await Subject.open(at, 1 << 30, subject.log, spec, native)
         expect((await after.look('k', 0, 39)).map((v) => v.slice(-2))).to.eql(all.map((v) => v.slice(-2)))
         await after.state.close()
       }
@@ -300,13 +342,14 @@ describe('the store of a join', () => {
       await subject.state.close()
     }))
 
-  it('answers as a plain list does: any caches, commits, restarts, losses of the directory', () =>
+  it('answers as a plain list does: any caches, commits, clean closes, crashes, losses of the directory', () =>
     temporary(async (directory) => {
       const random = seededRandom(11)
       const whole = (n: number): number => Math.floor(random() * n)
       for (let run = 0; run < 30; run++) {
         const cacheBytes = [1 << 30, 1, 10_000][run % 3]!
-        let subject = await Subject.open(`${directory}-${run}`, cacheBytes)
+        let home = `${directory}-${run}`
+        let subject = await Subject.open(home, cacheBytes, [], spec, native)
         const held: { key: string; time: number; value: string; at: number }[] = []
         let now = 0
         for (let i = 0; i < 300; i++) {
@@ -320,8 +363,11 @@ describe('the store of a join', () => {
           if (whole(40) === 0) {
             await subject.commit()
             const { log } = subject
+            const end = whole(3)
+            if (end === 0) await subject.state.touch()
             await subject.state.close()
-            subject = await Subject.open(`${directory}-${run}-${i}`, cacheBytes, log)
+            if (end === 1) home = `${directory}-${run}-${i}`
+            subject = await Subject.open(home, cacheBytes, log, spec, native)
           }
           const [asked, from] = [`k${whole(12)}`, Math.max(0, now - whole(25))]
           const expected = held
@@ -329,6 +375,14 @@ describe('the store of a join', () => {
             .sort((a, b) => a.time - b.time || a.at - b.at)
           expect(await subject.look(asked, from, now), `run ${run}, put ${i}`).to.eql(expected.map((h) => h.value))
         }
+        for (const time of [10_000, 20_000]) {
+          await subject.store.expire(time)
+          await subject.commit()
+        }
+        const compacted = new Map(subject.log.map(([id, value]) => [id.toString('hex'), value]))
+        expect([[...compacted.values()].filter((value) => value !== null).length, await subject.onDisk()]).to.eql([
+          0, 0
+        ])
         await subject.state.close()
       }
     }))
