@@ -1,4 +1,5 @@
 /** Which ids a store may hold: says "surely not" of an id that was never written, so that a new key needs no read (a Bloom filter). */
+import { hash, hashBytes } from '../hash.ts'
 import type { CacheBudget } from '../port.ts'
 
 /** With three bits an id: about one false "perhaps" in two hundred for each layer. */
@@ -91,25 +92,6 @@ function take(budget: CacheBudget, bytes: number): boolean {
   taken.set(budget, all)
   budget.used += bytes
   return true
-}
-
-/** FNV-1a over the characters, then the finaliser of murmur3: the low bits are used alone. */
-function hash(id: string): number {
-  let h = 0x811c9dc5 | 0
-  for (let i = 0; i < id.length; i++) h = Math.imul(h ^ id.charCodeAt(i), 0x01000193)
-  return finished(h)
-}
-
-function hashBytes(bytes: Uint8Array, start: number, end: number): number {
-  let h = 0x811c9dc5 | 0
-  for (let i = start; i < end; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193)
-  return finished(h)
-}
-
-function finished(h: number): number {
-  let x = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
-  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
-  return x ^ (x >>> 16)
 }
 
 /** Three times a word of a block (4 bits) and a bit of that (5), from all bits of the hash: the block is chosen by its low ones. */

@@ -1,17 +1,18 @@
 /** The records of one bucket of time in memory: their bytes in blocks that only grow, and those of a key in the order of time. */
 import type { Serde } from '../../record.ts'
 import { latin1, readInt64, writeInt64 } from '../bytes.ts'
+import { hash } from '../hash.ts'
 import type { Entry } from './entries.ts'
+import { KeyTable } from './keyTable.ts'
+import { ENTRY_HEAD, grown, Places } from './places.ts'
 
 /** Room before each block for the time that a row of the database begins with: a block is written without being copied. */
 export const BLOCK_HEAD = 8
-const ENTRY_HEAD = 16 // time(8) ‖ length of key(4) ‖ length of value(4), then both
 const FIRST_CHUNK = 4 * 1024
 /** Blocks are records of the changelog, too: well below what a broker takes. */
 const LARGEST_CHUNK = 256 * 1024
 const FIRST_ENTRIES = 32
 const BYTES_PER_ENTRY = 21 // of the columns
-const BYTES_PER_KEY = 80 // Map entry and text
 /** Up to here a loop beats the call into C++. */
 const SHORT_KEY = 32
 
@@ -39,8 +40,8 @@ export class Bucket<V> {
   /** Forgotten, or made into rows. */
   gone = false
   readonly #value: Serde<V>
-  readonly #last = new Map<string, number>() // key → its entry of the highest time, the last to come of several
-  readonly #chunks: Buffer[] = []
+  readonly #places = new Places()
+  readonly #last = new KeyTable(this.#places) // key → its entry of the highest time, the last to come of several
   #chunk = Buffer.alloc(0)
   #at = 0
   #blockFrom = 0
@@ -50,8 +51,6 @@ export class Bucket<V> {
   #count = 0
   #times = new Float64Array(0)
   #before = new Int32Array(0) // the key's entry before this one in the order of time, or -1
-  #chunkOf = new Int32Array(0)
-  #offset = new Int32Array(0)
   #open = new Uint8Array(0)
 
   constructor(start: number, value: Serde<V>) {
@@ -66,7 +65,7 @@ export class Bucket<V> {
     if (this.#at + size > this.#chunk.length) this.#next(size)
     const bytes = this.#chunk
     let at = this.#at
-    this.#index(key, time, open, this.#chunks.length - 1, at)
+    this.#index(key, time, open, this.#places.chunks.length - 1, at)
     writeInt64(bytes, time, at)
     bytes.writeInt32LE(keyLength, at + 8)
     bytes.writeInt32LE(end - start, at + 12)
@@ -90,9 +89,9 @@ export class Bucket<V> {
 
   /** A block that the database has: [from, to) of `bytes`, which is kept. Whether an entry waits for a partner is not known: it may. */
   adopt(bytes: Buffer, from: number, to: number): void {
-    this.#chunks.push(bytes)
+    this.#places.chunks.push(bytes)
     this.bytes += bytes.length
-    const chunk = this.#chunks.length - 1
+    const chunk = this.#places.chunks.length - 1
     for (let at = from; at < to; ) {
       const keyAt = at + ENTRY_HEAD
       const valueAt = keyAt + bytes.readInt32LE(at + 8)
@@ -105,10 +104,8 @@ export class Bucket<V> {
 
   /** Adds the key's entries of [from, to] to `found`, in the order of time, equal times in the order of arrival. */
   collect(key: string, from: number, to: number, found: Entry<V>[] | undefined): Entry<V>[] | undefined {
-    const last = this.#last.get(key)
-    if (last === undefined) return found
     let mine: Entry<V>[] | undefined
-    for (let i = last; i >= 0 && this.#times[i]! >= from; i = this.#before[i]!) {
+    for (let i = this.#last.get(key); i >= 0 && this.#times[i]! >= from; i = this.#before[i]!) {
       const time = this.#times[i]!
       if (time > to) continue
       mine ??= []
@@ -121,7 +118,7 @@ export class Bucket<V> {
 
   /** Whether one of that very time may wait for a partner. */
   hasOpen(key: string, time: number): boolean {
-    for (let i = this.#last.get(key) ?? -1; i >= 0 && this.#times[i]! >= time; i = this.#before[i]!) {
+    for (let i = this.#last.get(key); i >= 0 && this.#times[i]! >= time; i = this.#before[i]!) {
       if (this.#times[i] === time && this.#open[i] === 1) return true
     }
     return false
@@ -129,18 +126,18 @@ export class Bucket<V> {
 
   /** All of that time have found a partner, or none of them has. */
   setOpen(key: string, time: number, open: boolean): void {
-    for (let i = this.#last.get(key) ?? -1; i >= 0 && this.#times[i]! >= time; i = this.#before[i]!) {
+    for (let i = this.#last.get(key); i >= 0 && this.#times[i]! >= time; i = this.#before[i]!) {
       if (this.#times[i] === time) this.#open[i] = open ? 1 : 0
     }
   }
 
   *keys(): Generator<string> {
-    yield* this.#last.keys()
+    for (let i = 0; i < this.#count; i++) if (this.#before[i] === -1) yield this.#places.key(i)
   }
 
   #entry(i: number, time: number): Entry<V> {
-    const bytes = this.#chunks[this.#chunkOf[i]!]!
-    const at = this.#offset[i]!
+    const bytes = this.#places.chunk(i)
+    const at = this.#places.offset(i)
     const valueAt = at + ENTRY_HEAD + bytes.readInt32LE(at + 8)
     const value = this.#value.decode(bytes, valueAt, valueAt + bytes.readInt32LE(at + 12))
     return { timestamp: time, value, open: this.#open[i] === 1 }
@@ -148,21 +145,23 @@ export class Bucket<V> {
 
   #index(key: string, time: number, open: boolean, chunk: number, offset: number): void {
     if (this.#count === this.#times.length) this.#widen()
+    if (this.#last.full) this.bytes += this.#last.grow()
     const i = this.#count++
-    const last = this.#last.get(key)
+    const h = hash(key)
+    const slot = this.#last.slot(key, h)
+    const last = this.#last.entry(slot)
     this.#times[i] = time
-    if (last === undefined || this.#times[last]! <= time) {
-      if (last === undefined) this.bytes += BYTES_PER_KEY + key.length
-      this.#before[i] = last ?? -1
-      this.#last.set(key, i)
+    if (last < 0 || this.#times[last]! <= time) {
+      this.#before[i] = last
+      if (last < 0) this.#last.add(slot, h, i)
+      else this.#last.replace(slot, i)
     } else {
       let later = last
       for (let at = this.#before[later]!; at >= 0 && this.#times[at]! > time; at = this.#before[later]!) later = at
       this.#before[i] = this.#before[later]!
       this.#before[later] = i
     }
-    this.#chunkOf[i] = chunk
-    this.#offset[i] = offset
+    this.#places.set(i, chunk, offset)
     this.#open[i] = open ? 1 : 0
   }
 
@@ -171,8 +170,7 @@ export class Bucket<V> {
     this.bytes += (length - this.#times.length) * BYTES_PER_ENTRY
     this.#times = grown(this.#times, new Float64Array(length))
     this.#before = grown(this.#before, new Int32Array(length))
-    this.#chunkOf = grown(this.#chunkOf, new Int32Array(length))
-    this.#offset = grown(this.#offset, new Int32Array(length))
+    this.#places.widen(length)
     this.#open = grown(this.#open, new Uint8Array(length))
   }
 
@@ -190,13 +188,8 @@ export class Bucket<V> {
     this.#close()
     const length = Math.max(BLOCK_HEAD + size, Math.min(LARGEST_CHUNK, Math.max(FIRST_CHUNK, this.#chunk.length * 2)))
     this.#chunk = Buffer.allocUnsafeSlow(length)
-    this.#chunks.push(this.#chunk)
+    this.#places.chunks.push(this.#chunk)
     this.bytes += length
     this.#at = this.#blockFrom = BLOCK_HEAD
   }
-}
-
-function grown<T extends Float64Array | Int32Array | Uint8Array>(from: T, to: T): T {
-  to.set(from)
-  return to
 }

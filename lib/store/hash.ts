@@ -1,0 +1,21 @@
+/** One hash of keys, as text and as bytes: filters and tables of the stores take its bits. */
+
+/** FNV-1a over the characters, then the finaliser of murmur3: the low bits are used alone. */
+export function hash(text: string): number {
+  let h = 0x811c9dc5 | 0
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  return finished(h)
+}
+
+/** As `hash`, of the text whose characters are [start, end) of `bytes`. */
+export function hashBytes(bytes: Uint8Array, start: number, end: number): number {
+  let h = 0x811c9dc5 | 0
+  for (let i = start; i < end; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193)
+  return finished(h)
+}
+
+function finished(h: number): number {
+  let x = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
+  return x ^ (x >>> 16)
+}
