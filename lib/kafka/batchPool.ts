@@ -2,7 +2,7 @@
 import { RecordBatchWriter } from './protocol/recordBatchWriter.ts'
 
 /** Bytes kept for reuse by all producers of one cluster together. */
-const KEEP = 32 * 1_048_576
+const KEEP = 8 * 1_048_576
 
 export class BatchPool {
   #spare = new Map<number, RecordBatchWriter[]>() // by limit
