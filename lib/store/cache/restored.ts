@@ -15,7 +15,7 @@ const SHORT = 32
 export class SortedRows implements RestoredRows {
   readonly count: number
   readonly #rows: Buffer
-  readonly #order: Float64Array
+  readonly #order: Uint32Array
   /** Three numbers a row: where its key begins, where its value begins, and where that ends: there, too, when it has none. */
   readonly #places: Int32Array
 
