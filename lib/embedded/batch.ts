@@ -1,5 +1,6 @@
 /** One record batch as the log keeps it: its header in plain fields beside the bytes, and the few edits a broker makes. */
 import { crc32c } from '@node-rs/crc32'
+import { writeInt64 } from '../serde/int64.ts'
 
 /** Bytes before the first record. */
 export const HEADER_BYTES = 61
@@ -31,12 +32,6 @@ export interface StoredBatch {
 /** Offsets, timestamps and producer ids stay below 2^53, so two 32-bit halves are exact. */
 export const readInt64 = (bytes: Buffer, at: number): number =>
   bytes.readInt32BE(at) * 4_294_967_296 + bytes.readUInt32BE(at + 4)
-
-export function writeInt64(bytes: Buffer, value: number, at: number): void {
-  const high = Math.floor(value / 4_294_967_296)
-  bytes.writeInt32BE(high, at)
-  bytes.writeUInt32BE(value - high * 4_294_967_296, at + 4)
-}
 
 /** Reads the header of the one batch that `bytes` holds; undefined when it is cut, not of magic 2, or its CRC does not match. */
 export function readBatch(bytes: Buffer): StoredBatch | undefined {

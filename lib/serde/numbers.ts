@@ -1,6 +1,7 @@
 /** Numbers in Java's binary forms: int (4 bytes), long (8), double (8), big-endian. */
 import { DecodeError, EncodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
+import { writeInt64 } from './int64.ts'
 import { written } from './write.ts'
 
 const TWO_32 = 4_294_967_296
@@ -38,8 +39,7 @@ const INT: Serde<number> = {
 function writeLong(value: number, target: Buffer, at: number): number {
   if (!Number.isSafeInteger(value)) refuse('long', 'whole numbers between ±(2^53 − 1)', value)
   if (at + 8 > target.length) return -1
-  target.writeInt32BE(Math.floor(value / TWO_32), at)
-  target.writeUInt32BE(value >>> 0, at + 4)
+  writeInt64(target, value, at)
   return at + 8
 }
 

@@ -1,13 +1,9 @@
 /** Byte layouts shared by stores, restore and specs: 64-bit integers as plain numbers, row values, row keys. */
+import { writeInt64 } from '../serde/int64.ts'
+
+export { writeInt64 }
 
 const TWO_32 = 4_294_967_296
-
-/** Writes a whole number (exact up to 2^53) as a signed 64-bit big-endian integer; negative ones in two's complement. */
-export function writeInt64(target: Buffer, value: number, at: number): void {
-  const high = Math.floor(value / TWO_32)
-  target.writeInt32BE(high, at)
-  target.writeUInt32BE(value - high * TWO_32, at + 4)
-}
 
 export function readInt64(source: Buffer, at: number): number {
   return source.readInt32BE(at) * TWO_32 + source.readUInt32BE(at + 4)
