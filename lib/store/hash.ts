@@ -1,15 +1,19 @@
 /** One hash of keys, as text and as bytes: filters and tables of the stores take its bits. */
+import { systemRandom } from '../time.ts'
+
+/** Where FNV-1a begins: of each process another, so that nobody can choose keys that all meet in one place. */
+const BASIS = (systemRandom() * 2 ** 32) | 0
 
 /** FNV-1a over the characters, then the finaliser of murmur3: the low bits are used alone. */
 export function hash(text: string): number {
-  let h = 0x811c9dc5 | 0
+  let h = BASIS
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
   return finished(h)
 }
 
 /** As `hash`, of the text whose characters are [start, end) of `bytes`. */
 export function hashBytes(bytes: Uint8Array, start: number, end: number): number {
-  let h = 0x811c9dc5 | 0
+  let h = BASIS
   for (let i = start; i < end; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193)
   return finished(h)
 }
