@@ -6,7 +6,8 @@ import type { SubTopology } from '../topology/node.ts'
 /**
  * Window stores of user code are kept by the task's stream time, as their face shows them. A windowed aggregation keeps a time of its
  * own, which may be behind the task's (a filter before it): expiring by the task's would refuse rows that it still takes.
- * @param keepsTime whether the operator of that name does; asked at the first commit
+ * To be called when the operators have asked for their numbers, and before the first record.
+ * @param keepsTime whether the operator of that name does
  * @param streamTime the task's; at this call where an earlier life stood
  * @returns to be called when a commit begins, before its flush. `atomic`: as of `TaskStore.cut`
  */
@@ -17,13 +18,9 @@ export function expiry(
   streamTime: () => number,
   atomic: boolean
 ): () => Promise<void> {
-  const resumed = streamTime()
-  let following: TaskStore[] | undefined // known once the operators have asked for their numbers, which is after this call
+  const following = followers(sub, state, keepsTime)
+  for (const store of following) store.resume(streamTime())
   return async () => {
-    if (following === undefined) {
-      following = followers(sub, state, keepsTime)
-      for (const store of following) store.resume(resumed)
-    }
     for (const store of following) store.observe(streamTime())
     for (const store of state.stores) await store.cut(atomic)
   }

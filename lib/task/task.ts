@@ -372,13 +372,7 @@ class Task implements TaskRun {
       queues,
       outbox,
       work: instance,
-      expire: expiry(
-        sub,
-        state,
-        (node) => saved.has(node),
-        () => streamTime.now,
-        env.guarantee === 'exactly-once'
-      ),
+      expire: () => expire(),
       saved,
       probe: (step) => env.probe?.(taskId, step),
       committed: (offsets, records, figures) => env.events.committed(taskId, offsets, records, figures)
@@ -412,6 +406,13 @@ class Task implements TaskRun {
     })
     // Operators may ask for the source and the time from here on.
     instance.init()
+    const expire = expiry(
+      sub,
+      state,
+      (node) => saved.has(node),
+      () => streamTime.now,
+      env.guarantee === 'exactly-once'
+    )
     this.#committer = committer
     this.#outbox = outbox
     this.#inbox = inbox

@@ -341,10 +341,10 @@ class DrivenTask implements InstanceEnv {
       wait: () => Promise.resolve()
     })
     this.#idleTime = this.#newIdleTime()
-    const keepsTime = (node: string): boolean => this.#keepsTime.has(node)
-    this.expire = expiry(sub, state, keepsTime, () => this.#time.now, false)
     this.#instance = new TopologyInstance(sub, this)
     this.#instance.init()
+    const keepsTime = (node: string): boolean => this.#keepsTime.has(node)
+    this.expire = expiry(sub, state, keepsTime, () => this.#time.now, false)
   }
 
   restart(): void {

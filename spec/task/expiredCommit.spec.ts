@@ -3,12 +3,12 @@
  * offsets are not leaves the records of that commit to a successor. Claim: what expired within the commit is there again for them.
  */
 import { expect } from 'chai'
-import { topology } from '../../lib/dsl/index.ts'
+import { topology, windowStore } from '../../lib/dsl/index.ts'
 import type { Stream } from '../../lib/dsl/stream.ts'
 import { hopping, session, sliding, tumbling } from '../../lib/dsl/windows.ts'
 import { type EmbeddedBroker, embeddedBroker, embeddedTransport } from '../../lib/embedded/index.ts'
 import type { Transport } from '../../lib/kafka/port.ts'
-import { string } from '../../lib/serde/index.ts'
+import { json, string } from '../../lib/serde/index.ts'
 import type { Windowed } from '../../lib/serde/windowed.ts'
 import { until } from '../../lib/testing/until.ts'
 import type { Kind } from '../cases/crashKinds.ts'
@@ -192,6 +192,47 @@ describe('What expires within a commit that is lost, at-least-once', function ()
       )
       expect(buried).to.equal(closed)
       await job.finish(life)
+    } finally {
+      await job.close()
+    }
+  })
+
+  it('leaves a store of user code after a restart although no record comes any more', async () => {
+    let taken = 0
+    const stores = [windowStore('kept', { key: string(), value: json<number>(), size: 5, retention: 10 })] as const
+    job = new Job(
+      transport,
+      'at-least-once',
+      kind((numbers) =>
+        numbers.process(
+          ({ key, timestamp }, context) => {
+            taken++
+            return context.store('kept').put(key, 1, timestamp - (timestamp % 5))
+          },
+          { stores, key: string(), value: json<number>() }
+        )
+      )
+    )
+    try {
+      await job.open()
+      const home = job.directory()
+      await job.send(FIRST)
+      let whole = false
+      const killed = job.start(home, (at) => {
+        if (at === 'commit:flushed') whole = taken === FIRST
+        if (at === 'commit:persisted' && whole) throw new Crash()
+      })
+      expect(await killed.done.catch((e: unknown) => e)).to.be.instanceOf(Crash)
+      await killed.task.close({ clean: false })
+      const buried = async (): Promise<number> =>
+        (await job.values('kept-changelog')).filter(([, value]) => value === 0).length
+      const before = await buried()
+      const life = job.start(home)
+      await until(async () => (await buried()) > before, { what: 'tombstones are in the changelog' })
+      expect(taken).to.equal(FIRST)
+      life.task.drain()
+      await life.done
+      await life.task.close({ clean: true })
     } finally {
       await job.close()
     }
