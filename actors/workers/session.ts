@@ -111,7 +111,8 @@ export class Session {
     const built = settings.topology.build(settings.id)
     this.#built = built
     const driver = databaseDriver(settings.store)
-    driver.load?.()
+    const keeps = built.globals.length > 0 || built.subtopologies.some(({ stores }) => stores.length > 0)
+    if (keeps) driver.load?.()
     const { clock, random, logger } = settings
     const transport = settings.transport ?? ownTransport(settings)
     this.#transport = transport
