@@ -78,12 +78,14 @@ export class TaskState {
   readonly #dictionary: Dictionary
   readonly #cache: CacheBudget
   readonly #clock: Clock
+  readonly #durable: boolean
 
-  constructor({ specs, cache, clock }: TaskStateOptions, database: Database, dictionary: Dictionary) {
+  constructor({ specs, cache, clock, driver }: TaskStateOptions, database: Database, dictionary: Dictionary) {
     this.#database = database
     this.#dictionary = dictionary
     this.#cache = cache
     this.#clock = clock
+    this.#durable = driver.durable
     this.stores = specs.map((spec) => {
       const options = {
         spec,
@@ -93,7 +95,7 @@ export class TaskState {
         empty: dictionary.added(spec.name)
       }
       if (spec.kind === 'join')
-        return new JoinStore(options as RowStoreOptions<Entry<unknown>[]>) as CachedRowStore<unknown>
+        return new JoinStore(options as RowStoreOptions<Entry<unknown>[]>, clock) as CachedRowStore<unknown>
       return spec.kind === 'window' ? new WindowRowStore(options) : new CachedRowStore(options)
     })
     this.#byName = new Map(this.stores.map((store) => [store.spec.name, store]))
@@ -162,11 +164,12 @@ export class TaskState {
   }
 
   /**
-   * Says that the positions are still up to date, by the clock: for a task that has been idle for hours, and before a clean close.
+   * Says that the positions are still up to date, by the clock, and gives the database what joins have in memory alone: for a task that has been
+   * idle for hours, and before a clean close.
    * Call it only while the task owns its partitions: nobody else may have written to the changelogs.
    */
   async touch(): Promise<void> {
-    if (this.#dictionary.positioned().length === 0) return
+    if (!this.#durable || this.#dictionary.positioned().length === 0) return
     const now = this.#clock.now()
     const settled = new Map<string, number | undefined>()
     for (const store of this.stores) if (store instanceof JoinStore) settled.set(store.spec.name, await store.settle())

@@ -1,5 +1,6 @@
 /** What one side of a stream-stream join has seen: in memory and in the changelog while it fits, written in blocks instead of row by row. */
 import { NO_HEADERS, type RecordSet, type Serde } from '../../record.ts'
+import type { Clock } from '../../time.ts'
 import { localKey, ROW_VALUE_AT, readInt64, storeEnd, windowId, windowStart, writeInt64 } from '../bytes.ts'
 import { excess } from '../cache/budget.ts'
 import { decodeFault, encodeFault } from '../cache/faults.ts'
@@ -16,10 +17,13 @@ const ROW = '\u0001'
 /** Of one write at a clean close: what RocksDB takes for it is little, and given back. */
 const WRITE_BYTES = 512 << 10
 /**
- * Who opens a store numbers its blocks from the next multiple of this on. At-least-once nothing fences a predecessor that does not know yet
- * that it was replaced: numbers that went on where it was would be its as well, and the later one's block would take the other's place.
+ * Who opens a store numbers its blocks from a multiple of this on: by the second, and above all that it finds. At-least-once nothing fences a
+ * predecessor that does not know yet that it was replaced: numbers that went on where it was would be its as well, and the later one's block
+ * would take the other's place. Nobody writes so many blocks a second, and 2^32 seconds are enough until 2106.
  */
-const LIFE = 2 ** 32
+const LIFE = 2 ** 21
+/** Heap of a block beside its bytes: its number, twice, and where it lies. */
+const BLOCK_OVERHEAD = 176
 /** Of what was given before the first commit: where that begins. */
 const BEFORE_ALL = -1
 /** Buckets leave the memory when stream time has moved by this part of the retention: mostly less than one of them. */
@@ -38,6 +42,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   /** Of the value in an entry. */
   readonly value: Serde<V>
   readonly #share: CacheBudget
+  readonly #clock: Clock
   readonly #buckets = new Map<number, Bucket<V>>()
   readonly #spilled = new Set<number>() // starts of buckets that are rows
   #loading: Promise<void> | undefined
@@ -51,8 +56,9 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   #pastRows = -1 // the last of them that it may hold as rows
   #next: number | undefined // the changelog's position at the last commit
 
-  constructor(options: RowStoreOptions<Entry<V>[]>) {
+  constructor(options: RowStoreOptions<Entry<V>[]>, clock: Clock) {
     super(options)
+    this.#clock = clock
     this.value = (options.spec.value as EntriesSerde<V>).value
     this.#share = options.budget
     this.#part = Math.ceil((options.spec.retentionMs ?? 0) / PARTS)
@@ -294,7 +300,7 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
       if (bucket.blocks.length > 0) await this.#finishSpill(bucket)
       next = await this.#firstId(windowId(start + 1, ''))
     }
-    this.#number = (Math.floor(this.#number / LIFE) + 1) * LIFE
+    this.#number = Math.max(Math.floor(this.#number / LIFE) + 1, Math.floor(this.#clock.now() / 1_000)) * LIFE
     this.ready = true
   }
 
@@ -317,6 +323,8 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
         continue
       }
       bucket.unwritten.push({ number, bytes: row })
+      bucket.bytes += BLOCK_OVERHEAD
+      this.grow(BLOCK_OVERHEAD)
       bucket.since ??= this.#next ?? BEFORE_ALL
       changelog(Buffer.from(id, 'latin1'), bytes.subarray(from, to), time)
     }
@@ -349,19 +357,34 @@ export class JoinStore<V> extends WindowRowStore<Entry<V>[]> {
   }
 
   /**
-   * A crash at-least-once may come between the rows of a spill and the tombstones of its blocks: a row that is there has all that
-   * its key had then; keys without one have only the blocks.
+   * At-least-once, a crash may come between the rows of a spill and the tombstones of its blocks, and a predecessor that does not know yet that it
+   * was replaced may make rows of what it knew. So a row gets those entries of the blocks that it lacks, and none a second time.
    */
   async #finishSpill(bucket: Bucket<V>): Promise<void> {
     for (const key of bucket.keys()) {
       const row = await this.row(this.rowId(bucket.start, key))
       if (row.value === null) this.#toRow(bucket, key, row)
+      else for (const entry of this.#lacking(row.value, this.#all(bucket, key))) this.putRow(row, entry)
     }
     this.#retire(bucket)
   }
 
+  #lacking(there: readonly Entry<V>[], entries: readonly Entry<V>[]): Entry<V>[] {
+    const left = there.map(({ timestamp, value }) => ({ timestamp, bytes: this.value.encode(value) }))
+    return entries.filter(({ timestamp, value }) => {
+      const bytes = this.value.encode(value)
+      const at = left.findIndex((other) => other.timestamp === timestamp && bytes.equals(other.bytes))
+      if (at >= 0) left.splice(at, 1)
+      return at < 0
+    })
+  }
+
+  #all(bucket: Bucket<V>, key: string): Entry<V>[] {
+    return this.#collect(bucket, key, 0, Number.MAX_SAFE_INTEGER, undefined)!
+  }
+
   #toRow(bucket: Bucket<V>, key: string, row: Row<Entry<V>[]>): void {
-    const entries = this.#collect(bucket, key, 0, Number.MAX_SAFE_INTEGER, undefined)!
+    const entries = this.#all(bucket, key)
     this.set(row, entries, entries[entries.length - 1]!.timestamp, NO_HEADERS)
   }
 

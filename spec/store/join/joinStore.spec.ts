@@ -7,7 +7,7 @@ import { type Entry, entriesSerde } from '../../../lib/store/join/entries.ts'
 import type { JoinStore } from '../../../lib/store/join/joinStore.ts'
 import type { Database, StoreSpec } from '../../../lib/store/port.ts'
 import type { TaskState } from '../../../lib/store/taskState.ts'
-import { seededRandom } from '../../../lib/time.ts'
+import { seededRandom, VirtualClock } from '../../../lib/time.ts'
 import { openState, temporary, text } from '../../cases/storeKit.ts'
 
 const SIZE = 10 // of a bucket, ms
@@ -43,9 +43,11 @@ class Subject {
     cacheBytes = 1 << 30,
     log: readonly Logged[] = [],
     of = spec,
-    by = driver
+    by = driver,
+    now = 1_000
   ): Promise<Subject> {
-    const subject = new Subject(await openState(directory, by, [of as never], { cacheBytes }))
+    const clock = new VirtualClock(now)
+    const subject = new Subject(await openState(directory, by, [of as never], { cacheBytes, clock }))
     await subject.restore(log.slice(subject.reached))
     subject.log.push(...log)
     await subject.store.load()
@@ -129,7 +131,7 @@ type TaskDatabase = { range(options: { from: Buffer; to: Buffer }): AsyncIterabl
 describe('the store of a join', () => {
   it('writes what a commit has added as one record of the changelog, however many keys, and one row at a clean close', () =>
     temporary(async (directory) => {
-      const subject = await Subject.open(directory)
+      const subject = await Subject.open(directory, 1 << 30, [], spec, native)
       for (let i = 0; i < 1_000; i++) await subject.put(`k${i}`, 5, `v${i}`)
       await subject.commit()
       expect(subject.log).to.have.length(3, 'blocks begin at 4 KiB and double')
@@ -280,6 +282,76 @@ describe('the store of a join', () => {
       const compacted = new Map(third.log.map(([key, value]) => [key.toString('hex'), value]))
       expect([...compacted.values()].filter((value) => value !== null)).to.eql([])
       await Promise.all([first.state.close(), second.state.close(), third.state.close()])
+    }))
+
+  it('numbers its blocks apart from those of a predecessor of which the log has nothing yet', () =>
+    temporary(async (directory) => {
+      const first = await Subject.open(`${directory}-a`, 1 << 30, [], spec, driver, 1_000)
+      const second = await Subject.open(`${directory}-b`, 1 << 30, [], spec, native, 11_000)
+      await second.put('k', 2, 'mine')
+      await second.commit()
+      await first.put('k', 2, 'late') // it was stopped before its first commit, and has not heard yet that it was replaced
+      first.flush()
+      const log = [...second.log, ...first.log]
+      await Promise.all([first.state.close(), second.state.close()])
+      const third = await Subject.open(`${directory}-b`, 1 << 30, log, spec, native, 12_000)
+      expect(await third.look('k', 0, 9)).to.have.members(['mine', 'late'])
+      await third.state.close()
+    }))
+
+  it('loses and doubles nothing of a successor to a bucket that its predecessor made into rows late', () =>
+    temporary(async (directory) => {
+      for (const lost of ['the process', 'its directory']) {
+        const at = `${directory}-${lost}`
+        const first = await Subject.open(`${at}-a`, 1, [], spec, native)
+        const second = await Subject.open(`${at}-b`, 1 << 30, [], spec, native, 11_000)
+        await first.put('k', 2, 'late')
+        await second.put('k', 1, 'mine')
+        await second.put('k', 2, 'late') // the record comes again
+        await second.put('l', 3, 'mine, too')
+        await second.commit()
+        first.flush()
+        expect(first.store.spilled(0)).to.equal(true)
+        const log = [...second.log, ...first.log]
+        await Promise.all([first.state.close(), second.state.close()])
+        const third = await Subject.open(
+          lost === 'the process' ? `${at}-b` : `${at}-c`,
+          1 << 30,
+          log,
+          spec,
+          native,
+          12_000
+        )
+        expect(await third.look('k', 0, 9)).to.eql(['mine', 'late'])
+        expect(await third.look('l', 0, 9)).to.eql(['mine, too'])
+        await third.state.close()
+      }
+    }))
+
+  it('writes nothing at a clean close of a database that does not outlive it', () =>
+    temporary(async (directory) => {
+      const subject = await Subject.open(directory)
+      await subject.put('k', 5, 'value')
+      await subject.commit()
+      watchWrites(subject, (bytes) => expect.fail(`${bytes} bytes were written`))
+      await subject.state.touch()
+      await subject.state.close()
+    }))
+
+  it('counts what blocks take beside their bytes: of many commits with a record each that is more than the records', () =>
+    temporary(async (directory) => {
+      const counted: number[] = []
+      for (const commits of [1, 1_000]) {
+        const subject = await Subject.open(`${directory}-${commits}`)
+        for (let i = 0; i < 1_000; i++) {
+          await subject.put(`k${i}`, 5, 'v')
+          if (commits > 1) subject.flush()
+        }
+        subject.flush()
+        counted.push(subject.store.bytes)
+        await subject.state.close()
+      }
+      expect(counted[1]! - counted[0]!).to.be.above(100 * 1_000)
     }))
 
   it('leaves nothing of what is past retention, neither on disk nor in the changelog after compaction', () =>
