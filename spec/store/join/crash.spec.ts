@@ -1,29 +1,16 @@
 /** A process that dies at any point of a commit, of a clean close or of a restore: its directory then gives what an empty one is restored with. */
 import { expect } from 'chai'
 import { RecordSet } from '../../../lib/record.ts'
-import { localKey, storeEnd } from '../../../lib/store/bytes.ts'
 import { databaseDriver } from '../../../lib/store/drivers.ts'
-import { type Entry, entriesSerde } from '../../../lib/store/join/entries.ts'
 import type { JoinStore } from '../../../lib/store/join/joinStore.ts'
-import type { Database, StoreSpec } from '../../../lib/store/port.ts'
+import type { Database } from '../../../lib/store/port.ts'
 import type { TaskState } from '../../../lib/store/taskState.ts'
 import { seededRandom } from '../../../lib/time.ts'
-import { openState, temporary, text } from '../../cases/storeKit.ts'
+import { joinSpec, look, put, RETENTION, rowsOnDisk, SIZE } from '../../cases/joinKit.ts'
+import { openState, temporary } from '../../cases/storeKit.ts'
 
-const SIZE = 10 // of a bucket, ms
-const RETENTION = 40
 const KEYS = 8
 const driver = databaseDriver('rocksdb-native')
-const spec = {
-  name: 'seen',
-  kind: 'join',
-  key: text,
-  value: entriesSerde(text),
-  caching: false,
-  logged: true,
-  windowMs: SIZE,
-  retentionMs: RETENTION
-} as unknown as StoreSpec
 
 interface Logged {
   readonly offset: number
@@ -78,7 +65,7 @@ class Life {
     random: Random
   ): Promise<Life> {
     for (;;) {
-      const state = await openState(directory, driver, [spec as never], { cacheBytes })
+      const state = await openState(directory, driver, [joinSpec as never], { cacheBytes })
       const life = new Life(state, log)
       const end = log.length === 0 ? 0 : log.at(-1)!.offset + 1
       const from = state.position('seen')?.next ?? 0
@@ -104,12 +91,8 @@ class Life {
     }
   }
 
-  async put(key: string, time: number, value: string): Promise<void> {
-    const start = time - (time % SIZE)
-    const bytes = Buffer.from(value)
-    if (this.store.spilled(start)) {
-      this.store.putRow(await this.store.row(this.store.rowId(start, key)), { timestamp: time, value, open: false })
-    } else this.store.put(start, key, time, false, bytes, 0, bytes.length)
+  put(key: string, time: number, value: string): Promise<void> {
+    return put(this.store, key, time, value)
   }
 
   async flush(atomic: boolean): Promise<void> {
@@ -145,15 +128,8 @@ class Life {
     return this.#state.close()
   }
 
-  async look(key: string, from: number, to: number): Promise<string[]> {
-    let found: Entry<string>[] = []
-    for (let start = from - (from % SIZE); start <= to; start += SIZE) {
-      if (this.store.spilled(start)) {
-        const row = await this.store.row(this.store.rowId(start, key))
-        found = found.concat((row.value ?? []).filter((e) => e.timestamp >= from && e.timestamp <= to))
-      } else found = this.store.collect(start, key, from, to, found) ?? []
-    }
-    return found.map((e) => e.value)
+  look(key: string, from: number, to: number): Promise<string[]> {
+    return look(this.store, key, from, to)
   }
 
   async all(time: number): Promise<Map<string, string[]>> {
@@ -163,11 +139,8 @@ class Life {
     return found
   }
 
-  async onDisk(): Promise<number> {
-    const { id, database } = this.store as unknown as { id: number; database: Database }
-    let rows = 0
-    for await (const chunk of database.range({ from: localKey(id, ''), to: storeEnd(id) })) rows += chunk.length
-    return rows
+  onDisk(): Promise<number> {
+    return rowsOnDisk(this.store)
   }
 }
 

@@ -1,26 +1,15 @@
 /** The store of a join: blocks in memory and in the log, rows under pressure, and nothing lost or doubled between the two. */
 import { expect } from 'chai'
 import { DecodeError, EncodeError } from '../../../lib/errors.ts'
-import { localKey, storeEnd } from '../../../lib/store/bytes.ts'
 import { databaseDriver } from '../../../lib/store/drivers.ts'
-import { type Entry, entriesSerde } from '../../../lib/store/join/entries.ts'
+import { entriesSerde } from '../../../lib/store/join/entries.ts'
 import type { JoinStore } from '../../../lib/store/join/joinStore.ts'
-import type { Database, StoreSpec } from '../../../lib/store/port.ts'
+import type { Database } from '../../../lib/store/port.ts'
 import type { TaskState } from '../../../lib/store/taskState.ts'
 import { seededRandom, VirtualClock } from '../../../lib/time.ts'
+import { joinSpec, look, put, rowsOnDisk, SIZE } from '../../cases/joinKit.ts'
 import { openState, temporary, text } from '../../cases/storeKit.ts'
 
-const SIZE = 10 // of a bucket, ms
-const spec: StoreSpec = {
-  name: 'seen',
-  kind: 'join',
-  key: text,
-  value: entriesSerde(text),
-  caching: false,
-  logged: true,
-  windowMs: SIZE,
-  retentionMs: 40
-} as unknown as StoreSpec
 const driver = databaseDriver('memory')
 const native = databaseDriver('rocksdb-native')
 
@@ -42,7 +31,7 @@ class Subject {
     directory: string,
     cacheBytes = 1 << 30,
     log: readonly Logged[] = [],
-    of = spec,
+    of = joinSpec,
     by = driver,
     now = 1_000
   ): Promise<Subject> {
@@ -68,12 +57,8 @@ class Subject {
     return this.state.position('seen')?.next ?? 0
   }
 
-  async put(key: string, time: number, value: string): Promise<void> {
-    const start = time - (time % SIZE)
-    const bytes = Buffer.from(value)
-    if (this.store.spilled(start)) {
-      this.store.putRow(await this.store.row(this.store.rowId(start, key)), { timestamp: time, value, open: false })
-    } else this.store.put(start, key, time, false, bytes, 0, bytes.length)
+  put(key: string, time: number, value: string): Promise<void> {
+    return put(this.store, key, time, value)
   }
 
   async commit(): Promise<void> {
@@ -87,22 +72,12 @@ class Subject {
     })
   }
 
-  async look(key: string, from: number, to: number): Promise<string[]> {
-    let found: Entry<string>[] = []
-    for (let start = from - (from % SIZE); start <= to; start += SIZE) {
-      if (this.store.spilled(start)) {
-        const row = await this.store.row(this.store.rowId(start, key))
-        found = found.concat((row.value ?? []).filter((e) => e.timestamp >= from && e.timestamp <= to))
-      } else found = this.store.collect(start, key, from, to, found) ?? []
-    }
-    return found.map((e) => e.value)
+  look(key: string, from: number, to: number): Promise<string[]> {
+    return look(this.store, key, from, to)
   }
 
-  async onDisk(): Promise<number> {
-    const { id, database } = this.store as unknown as { id: number; database: TaskDatabase }
-    let rows = 0
-    for await (const chunk of database.range({ from: localKey(id, ''), to: storeEnd(id) })) rows += chunk.length
-    return rows
+  onDisk(): Promise<number> {
+    return rowsOnDisk(this.store)
   }
 }
 
@@ -126,12 +101,10 @@ function watchWrites(subject: Subject, write: (bytes: number) => void): void {
     })
 }
 
-type TaskDatabase = { range(options: { from: Buffer; to: Buffer }): AsyncIterable<unknown[]> }
-
 describe('the store of a join', () => {
   it('writes what a commit has added as one record of the changelog, however many keys, and one row at a clean close', () =>
     temporary(async (directory) => {
-      const subject = await Subject.open(directory, 1 << 30, [], spec, native)
+      const subject = await Subject.open(directory, 1 << 30, [], joinSpec, native)
       for (let i = 0; i < 1_000; i++) await subject.put(`k${i}`, 5, `v${i}`)
       await subject.commit()
       expect(subject.log).to.have.length(3, 'blocks begin at 4 KiB and double')
@@ -148,19 +121,19 @@ describe('the store of a join', () => {
 
   it('writes rows at each commit when it has no changelog', () =>
     temporary(async (directory) => {
-      const subject = await Subject.open(directory, 1 << 30, [], spec, native)
+      const subject = await Subject.open(directory, 1 << 30, [], joinSpec, native)
       await subject.put('k', 5, 'value')
       await subject.store.flush(undefined)
       await subject.state.commit(new Map())
       await subject.state.close()
-      const after = await Subject.open(directory, 1 << 30, [], spec, native)
+      const after = await Subject.open(directory, 1 << 30, [], joinSpec, native)
       expect(await after.look('k', 0, 9)).to.eql(['value'])
       await after.state.close()
     }))
 
   it('keeps its position before the oldest block that is in memory alone, until that is past retention and has its tombstone', () =>
     temporary(async (directory) => {
-      const subject = await Subject.open(directory, 1 << 30, [], spec, native)
+      const subject = await Subject.open(directory, 1 << 30, [], joinSpec, native)
       const reached: number[] = []
       for (const time of [5, 15, 25, 35]) {
         await subject.put('k', time, `v${time}`)
@@ -175,7 +148,7 @@ describe('the store of a join', () => {
       reached.push(subject.reached)
       expect(reached).to.eql([0, 0, 0, 0, 0, 1])
       await subject.state.close()
-      const after = await Subject.open(directory, 1 << 30, subject.log, spec, native)
+      const after = await Subject.open(directory, 1 << 30, subject.log, joinSpec, native)
       expect(await after.look('k', 0, 40)).to.eql(['v15', 'v25', 'v35'])
       await after.state.close()
     }))
@@ -203,7 +176,7 @@ describe('the store of a join', () => {
         encode: (value: string) => (value === 'bad' ? fail() : text.encode(value)),
         decode: fail
       }
-      const subject = await Subject.open(directory, 1, [], { ...spec, value: entriesSerde(picky) as never })
+      const subject = await Subject.open(directory, 1, [], { ...joinSpec, value: entriesSerde(picky) as never })
       expect(() => subject.store.putValue(0, 'k7', 1, false, 'bad')).to.throw(EncodeError, 'key "k7"')
       subject.store.putValue(0, 'k8', 1, false, 'good')
       expect(() => subject.flush()).to.throw(DecodeError, 'key "k8"')
@@ -242,7 +215,7 @@ describe('the store of a join', () => {
       let pieces = 1
       for (let crashAt = 0; crashAt <= pieces; crashAt++) {
         const at = `${directory}-${crashAt}`
-        const subject = await Subject.open(at, 1 << 30, [], spec, native)
+        const subject = await Subject.open(at, 1 << 30, [], joinSpec, native)
         for (let i = 0; i < all.length; i++) await subject.put('k', 3 * i, all[i]!)
         await subject.commit()
         const sizes: number[] = []
@@ -256,7 +229,7 @@ describe('the store of a join', () => {
         expect(pieces).to.be.greaterThan(4)
         expect(Math.max(...sizes)).to.be.below(1 << 20)
         await subject.state.close()
-        const after = await Subject.open(at, 1 << 30, subject.log, spec, native)
+        const after = await Subject.open(at, 1 << 30, subject.log, joinSpec, native)
         expect((await after.look('k', 0, 39)).map((v) => v.slice(-2))).to.eql(all.map((v) => v.slice(-2)))
         await after.state.close()
       }
@@ -286,15 +259,15 @@ describe('the store of a join', () => {
 
   it('numbers its blocks apart from those of a predecessor of which the log has nothing yet', () =>
     temporary(async (directory) => {
-      const first = await Subject.open(`${directory}-a`, 1 << 30, [], spec, driver, 1_000)
-      const second = await Subject.open(`${directory}-b`, 1 << 30, [], spec, native, 11_000)
+      const first = await Subject.open(`${directory}-a`, 1 << 30, [], joinSpec, driver, 1_000)
+      const second = await Subject.open(`${directory}-b`, 1 << 30, [], joinSpec, native, 11_000)
       await second.put('k', 2, 'mine')
       await second.commit()
       await first.put('k', 2, 'late') // it was stopped before its first commit, and has not heard yet that it was replaced
       first.flush()
       const log = [...second.log, ...first.log]
       await Promise.all([first.state.close(), second.state.close()])
-      const third = await Subject.open(`${directory}-b`, 1 << 30, log, spec, native, 12_000)
+      const third = await Subject.open(`${directory}-b`, 1 << 30, log, joinSpec, native, 12_000)
       expect(await third.look('k', 0, 9)).to.have.members(['mine', 'late'])
       await third.state.close()
     }))
@@ -303,8 +276,8 @@ describe('the store of a join', () => {
     temporary(async (directory) => {
       for (const lost of ['the process', 'its directory']) {
         const at = `${directory}-${lost}`
-        const first = await Subject.open(`${at}-a`, 1, [], spec, native)
-        const second = await Subject.open(`${at}-b`, 1 << 30, [], spec, native, 11_000)
+        const first = await Subject.open(`${at}-a`, 1, [], joinSpec, native)
+        const second = await Subject.open(`${at}-b`, 1 << 30, [], joinSpec, native, 11_000)
         await first.put('k', 2, 'late')
         await second.put('k', 1, 'mine')
         await second.put('k', 2, 'late') // the record comes again
@@ -318,7 +291,7 @@ describe('the store of a join', () => {
           lost === 'the process' ? `${at}-b` : `${at}-c`,
           1 << 30,
           log,
-          spec,
+          joinSpec,
           native,
           12_000
         )
@@ -377,7 +350,7 @@ describe('the store of a join', () => {
   it('stays near its memory when many buckets begin between two commits, and keeps nothing of those past retention', () =>
     temporary(async (directory) => {
       const limit = 1 << 20
-      const subject = await Subject.open(directory, limit, [], { ...spec, retentionMs: 30_000 })
+      const subject = await Subject.open(directory, limit, [], { ...joinSpec, retentionMs: 30_000 })
       let most = 0
       let [time, commits] = [0, 0]
       for (; commits < 100; commits++) {
@@ -421,7 +394,7 @@ describe('the store of a join', () => {
       for (let run = 0; run < 30; run++) {
         const cacheBytes = [1 << 30, 1, 10_000][run % 3]!
         let home = `${directory}-${run}`
-        let subject = await Subject.open(home, cacheBytes, [], spec, native)
+        let subject = await Subject.open(home, cacheBytes, [], joinSpec, native)
         const held: { key: string; time: number; value: string; at: number }[] = []
         let now = 0
         for (let i = 0; i < 300; i++) {
@@ -439,7 +412,7 @@ describe('the store of a join', () => {
             if (end === 0) await subject.state.touch()
             await subject.state.close()
             if (end === 1) home = `${directory}-${run}-${i}`
-            subject = await Subject.open(home, cacheBytes, log, spec, native)
+            subject = await Subject.open(home, cacheBytes, log, joinSpec, native)
           }
           const [asked, from] = [`k${whole(12)}`, Math.max(0, now - whole(25))]
           const expected = held
