@@ -1,6 +1,6 @@
 /** One record batch as the log keeps it: its header in plain fields beside the bytes, and the few edits a broker makes. */
 import { crc32c } from '@node-rs/crc32'
-import { writeInt64 } from '../serde/int64.ts'
+import { readInt64, writeInt64 } from '../serde/int64.ts'
 
 /** Bytes before the first record. */
 export const HEADER_BYTES = 61
@@ -28,10 +28,6 @@ export interface StoredBatch {
   /** When its tombstones or its marker may go; set by the first cleaning that met them. */
   readonly deleteHorizon: number | undefined
 }
-
-/** Offsets, timestamps and producer ids stay below 2^53, so two 32-bit halves are exact. */
-export const readInt64 = (bytes: Buffer, at: number): number =>
-  bytes.readInt32BE(at) * 4_294_967_296 + bytes.readUInt32BE(at + 4)
 
 /** Reads the header of the one batch that `bytes` holds; undefined when it is cut, not of magic 2, or its CRC does not match. */
 export function readBatch(bytes: Buffer): StoredBatch | undefined {

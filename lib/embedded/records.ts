@@ -1,6 +1,7 @@
 /** Walks the records inside one batch, for what a broker must know of them: times, keys, tombstones. */
 import { MillraceError } from '../errors.ts'
-import { HEADER_BYTES, readInt64, type StoredBatch } from './batch.ts'
+import { readInt64 } from '../serde/int64.ts'
+import { HEADER_BYTES, type StoredBatch } from './batch.ts'
 
 /** Unpacks the records block of a batch; set by whoever has the codecs. */
 export type Decompress = (codec: number, block: Buffer) => Buffer

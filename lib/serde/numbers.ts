@@ -1,10 +1,8 @@
 /** Numbers in Java's binary forms: int (4 bytes), long (8), double (8), big-endian. */
 import { DecodeError, EncodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
-import { writeInt64 } from './int64.ts'
+import { readInt64, writeInt64 } from './int64.ts'
 import { written } from './write.ts'
-
-const TWO_32 = 4_294_967_296
 
 function sized(name: string, size: number, start: number, end: number): void {
   if (end - start !== size) {
@@ -52,7 +50,7 @@ const LONG: Serde<number> = {
   }, writeLong),
   decode(bytes, start, end) {
     sized('long', 8, start, end)
-    const value = bytes.readInt32BE(start) * TWO_32 + bytes.readUInt32BE(start + 4)
+    const value = readInt64(bytes, start)
     if (!Number.isSafeInteger(value)) {
       throw new DecodeError(
         `long() found ${bytes.readBigInt64BE(start)}, which a number cannot hold: use a serde of your own.`

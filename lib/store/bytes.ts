@@ -1,13 +1,7 @@
 /** Byte layouts shared by stores, restore and specs: 64-bit integers as plain numbers, row values, row keys. */
-import { writeInt64 } from '../serde/int64.ts'
+import { readInt64, writeInt64 } from '../serde/int64.ts'
 
-export { writeInt64 }
-
-const TWO_32 = 4_294_967_296
-
-export function readInt64(source: Buffer, at: number): number {
-  return source.readInt32BE(at) * TWO_32 + source.readUInt32BE(at + 4)
-}
+export { readInt64, writeInt64 }
 
 /** Bytes of a row in the database: event time(8) ‖ value. */
 export function rowBytes(timestamp: number, value: Buffer): Buffer {

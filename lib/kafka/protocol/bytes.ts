@@ -1,7 +1,7 @@
 /** Writes and reads Kafka's primitive types; a reader never believes a length it cannot check. */
 import { TransportError } from '../../errors.ts'
+import { readInt64, writeInt64 } from '../../serde/int64.ts'
 
-const TWO_32 = 4_294_967_296
 /** A shorter body is copied: a piece of its own costs more. */
 const WORTH_A_PIECE = 4_096
 
@@ -78,9 +78,7 @@ export class ByteWriter {
 
   int64(value: number): this {
     const at = this.#take(8)
-    const high = Math.floor(value / TWO_32)
-    this.#bytes.writeInt32BE(high, at)
-    this.#bytes.writeUInt32BE(value - high * TWO_32, at + 4)
+    writeInt64(this.#bytes, value, at)
     return this
   }
 
@@ -194,7 +192,7 @@ export class ByteReader {
 
   int64(): number {
     const at = this.#take(8)
-    const value = this.buffer.readInt32BE(at) * TWO_32 + this.buffer.readUInt32BE(at + 4)
+    const value = readInt64(this.buffer, at)
     if (!Number.isSafeInteger(value)) throw malformed(`a number beyond 2^53 (${value})`)
     return value
   }

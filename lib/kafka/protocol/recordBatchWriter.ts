@@ -1,6 +1,7 @@
 /** Encodes one record batch (v2) record by record, straight into a growing buffer in wire form. */
 import { crc32c } from '@node-rs/crc32'
 import type { Headers } from '../../record.ts'
+import { writeInt64 } from '../../serde/int64.ts'
 import type { Codec } from '../port.ts'
 import { CODEC_BITS, compress } from './compression.ts'
 
@@ -153,9 +154,9 @@ export class RecordBatchWriter {
     batch[16] = 2 // magic
     batch.writeInt16BE(codec | (identity.transactional ? TRANSACTIONAL : 0), 21)
     batch.writeInt32BE(this.#count - 1, 23)
-    putInt64(batch, 27, this.#baseTimestamp)
-    putInt64(batch, 35, this.#maxTimestamp)
-    putInt64(batch, 43, identity.producerId)
+    writeInt64(batch, this.#baseTimestamp, 27)
+    writeInt64(batch, this.#maxTimestamp, 35)
+    writeInt64(batch, identity.producerId, 43)
     batch.writeInt16BE(identity.producerEpoch, 51)
     batch.writeInt32BE(identity.baseSequence, 53)
     batch.writeInt32BE(this.#count, 57)
@@ -235,12 +236,6 @@ function putBytes(bytes: Buffer, at: number, source: Buffer, start: number, end:
   if (end - start > LOOP_COPY) source.copy(bytes, at, start, end)
   else for (let from = start, to = at; from < end; ) bytes[to++] = source[from++]!
   return at + end - start
-}
-
-function putInt64(bytes: Buffer, at: number, value: number): void {
-  const high = Math.floor(value / 4_294_967_296)
-  bytes.writeInt32BE(high, at)
-  bytes.writeUInt32BE(value - high * 4_294_967_296, at + 4)
 }
 
 function headersSize(headers: Headers): number {
