@@ -1,8 +1,8 @@
 /** JSON text, with or without a schema that checks what was read. */
 import { DecodeError, EncodeError } from '../errors.ts'
 import type { Serde } from '../record.ts'
+import { JsonReader } from './jsonRead.ts'
 import { writeJson } from './jsonWrite.ts'
-import { utf8 } from './slices.ts'
 import { writeText, written } from './write.ts'
 
 /** The part of the Standard Schema interface (zod, valibot, arktype …) that json() uses. */
@@ -60,11 +60,13 @@ function describe(value: unknown): string {
   return typeof value === 'number' ? String(value) : `a ${typeof value}`
 }
 
+const reader = new JsonReader()
+
 // biome-ignore lint/suspicious/noExplicitAny: one object serves every type, so that two uses compare as one serde
 const JSON_SERDE: Serde<any> = {
   name: 'json',
   encode,
-  decode: (bytes, start, end) => JSON.parse(utf8(bytes, start, end))
+  decode: (bytes, start, end) => reader.read(bytes, start, end)
 }
 
 /**
@@ -78,11 +80,12 @@ const JSON_SERDE: Serde<any> = {
 export function json<T = unknown>(schema?: StandardSchema<T>): Serde<T> {
   if (!schema) return JSON_SERDE
   const standard = schema['~standard']
+  const reader = new JsonReader()
   return {
     name: `json(${standard.vendor})`,
     encode,
     decode(bytes, start, end) {
-      const result = standard.validate(JSON.parse(utf8(bytes, start, end)))
+      const result = standard.validate(reader.read(bytes, start, end))
       if (result instanceof Promise) {
         throw new DecodeError(
           `json() needs a schema that validates at once; this one (${standard.vendor}) gives a promise.`
