@@ -57,7 +57,10 @@ export async function prepare(options: PrepareOptions): Promise<PreparedTopology
     built,
     new Map([...counts].filter(([topic]) => sourceTopics.includes(topic) || internal.has(topic)))
   )
-  const shapes = await checkShapes(built, transport, counts.has(record), topologyChange, clock)
+  const [shapes, retention] = await Promise.all([
+    checkShapes(built, transport, counts.has(record), topologyChange, clock),
+    retentionWarnings(admin, built, sinkTopics, counts)
+  ])
   await create(admin, [...plan.internal, ...shapes.topics], counts, replicationFactor)
   await shapes.record()
   return {
@@ -73,7 +76,7 @@ export async function prepare(options: PrepareOptions): Promise<PreparedTopology
           ({ name, pattern }) =>
             `No topic matches ${patternLabel(pattern!)} of source "${name}" yet: it is read as soon as there is one.`
         ),
-      ...(await retentionWarnings(admin, built, sinkTopics, counts))
+      ...retention
     ]
   }
 }

@@ -58,8 +58,8 @@ const refusal = (applicationId: string, reasons: readonly string[]): TopologyErr
 
 async function read(transport: Pick<Transport, 'reader' | 'offsets'>, tp: Tp): Promise<Map<string, Shape>> {
   const at = tpKey(tp.topic, tp.partition)
-  const start = (await transport.offsets([tp], 'start')).get(at) ?? 0
-  const end = (await transport.offsets([tp], 'hw')).get(at) ?? 0
+  const [starts, ends] = await Promise.all([transport.offsets([tp], 'start'), transport.offsets([tp], 'hw')])
+  const [start, end] = [starts.get(at) ?? 0, ends.get(at) ?? 0]
   const shapes = new Map<string, Shape>()
   if (start >= end) return shapes
   let failed: (error: unknown) => void
