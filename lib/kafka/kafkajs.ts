@@ -3,7 +3,14 @@ import type * as tls from 'node:tls'
 import type { KafkaConfig, SASLOptions } from 'kafkajs'
 import { MillraceError, TransportError, UnreachableError } from '../errors.ts'
 import { type Clock, delay, type Random, systemClock, systemRandom } from '../time.ts'
-import { brokerFactory, LOG_LEVELS, plainSocket, reportingClose, type SocketFactory } from './kafkajsInternals.ts'
+import {
+  brokerFactory,
+  type ConnectionConfig,
+  LOG_LEVELS,
+  plainSocket,
+  reportingClose,
+  type SocketFactory
+} from './kafkajsInternals.ts'
 import { Link } from './kafkajsLink.ts'
 import { checkKafkaOptions, parseAddress as parse } from './kafkaOptions.ts'
 import type { Transport } from './port.ts'
@@ -72,7 +79,7 @@ class KafkajsWire implements Wire {
   /** Set once anything answered: from then on a failure is a broker's restart and no wrong address. */
   reached = false
   controllerId: number | undefined
-  #make: (host: string, port: number) => ReturnType<ReturnType<typeof brokerFactory>>
+  readonly #make: ReturnType<typeof brokerFactory>
   #nodes = new Map<number, string>() // node id → address, from the last metadata
   #lanes = new Map<string, KafkajsLane>()
   #closed = false
@@ -85,7 +92,7 @@ class KafkajsWire implements Wire {
     })
     this.reachTimeoutMs = options.reachTimeoutMs ?? 10_000
     this.clock = options.clock ?? systemClock
-    this.#make = brokerFactory(kafkaConfig(options, this.bootstrap))
+    this.#make = brokerFactory(connectionConfig(options))
   }
 
   lane(name: string): Lane {
@@ -280,10 +287,9 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 
 const LABELS = { 1: 'error', 2: 'warn', 4: 'info', 5: 'debug' } as const
 
-function kafkaConfig(options: KafkaWireOptions, brokers: string[]): KafkaConfig {
+function connectionConfig(options: KafkaWireOptions): ConnectionConfig {
   const { log, ssl } = options
   return {
-    brokers,
     clientId: options.clientId ?? 'millrace',
     ...(ssl ? { ssl } : {}),
     // A copy: kafkajs writes what it logs in with into it, and who takes his own object for another login would get that.

@@ -20,12 +20,12 @@ const HARMLESS: ReadonlySet<ApiName> = new Set<ApiName>([
 
 export class Link {
   readonly address: string
-  readonly #make: () => Promise<Broker>
+  readonly #make: () => Broker
   #broker: Broker | undefined // undefined unless it is connected, as far as we know
   #opening: Promise<void> | undefined
   #closed = false
 
-  constructor(address: string, make: () => Promise<Broker>) {
+  constructor(address: string, make: () => Broker) {
     this.address = address
     this.#make = make
   }
@@ -52,7 +52,7 @@ export class Link {
     const old = this.#broker
     this.#broker = undefined
     if (old) retire(old)
-    const broker = await this.#make()
+    const broker = this.#make()
     try {
       await broker.connect()
     } catch (error) {

@@ -40,6 +40,8 @@ const failure = async (promise: Promise<unknown>): Promise<Error> => {
   throw new Error('it did not fail')
 }
 
+const SILENT = { logLevel: 0, logCreator: () => () => {} }
+
 describe('the wire to Kafka', () => {
   describe('kafkajs, whose internals are used, ', () => {
     it('is the one version that they were read in', () => {
@@ -47,7 +49,7 @@ describe('the wire to Kafka', () => {
     })
 
     it('makes brokers of the shape used', async () => {
-      const broker = await brokerFactory({ brokers: ['127.0.0.1:1'], logLevel: 0 })('127.0.0.1', 1)
+      const broker = brokerFactory(SILENT)('127.0.0.1', 1)
       expect(broker.connect).to.be.a('function')
       expect(broker.disconnect).to.be.a('function')
       expect(broker).to.have.property('versions', null)
@@ -62,7 +64,7 @@ describe('the wire to Kafka', () => {
     })
 
     it('D9: starts no timer when nothing is pending', () => {
-      brokerFactory({ brokers: ['127.0.0.1:1'], logLevel: 0 })
+      brokerFactory(SILENT)
       const queue = {
         pending: [] as unknown[],
         throttleCheckTimeoutId: null as NodeJS.Timeout | null,
