@@ -29,7 +29,7 @@ let broken = 0
 if (!values.integration && !values.grep && !values.node) {
   step('lint', bin('biome'), ['check', '.', '--error-on-warnings'])
   step('types, specs and benches too', bin('tsc'), ['-p', 'tsconfig.json'])
-  step('build', bin('tsc'), ['-p', 'tsconfig.build.json'])
+  step('build', process.execPath, ['--import', 'tsx', 'scripts/build.ts'])
 }
 if (!values.integration) specs('specs in process', ['--ignore', 'spec/integration/**', 'spec/**/*.spec.ts'])
 if (!values.unit) specs('specs on a real Kafka', ['spec/integration/**/*.spec.ts'])

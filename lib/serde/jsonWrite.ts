@@ -84,7 +84,7 @@ function any(value: unknown, target: Buffer, at: number, level: number): number 
 
 function text(value: string, target: Buffer, from: number): number {
   const { length } = value
-  if (length > LONG) return long(value, target, from)
+  if (length > LONG) return longText(value, target, from)
   if (from + length * 2 + 2 > target.length) return NO
   let at = from
   target[at++] = QUOTE
@@ -97,7 +97,7 @@ function text(value: string, target: Buffer, from: number): number {
     else if (code >= 0x80 && code < 0x800) {
       target[at++] = 0xc0 | (code >>> 6)
       target[at++] = 0x80 | (code & 0x3f)
-    } else return long(value, target, from)
+    } else return longText(value, target, from)
   }
   target[at++] = QUOTE
   return at
@@ -107,7 +107,7 @@ function text(value: string, target: Buffer, from: number): number {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const ESCAPED = /["\\\u0000-\u001f\ud800-\udfff]/
 
-function long(value: string, target: Buffer, from: number): number {
+function longText(value: string, target: Buffer, from: number): number {
   if (ESCAPED.test(value)) return writeText(JSON.stringify(value), target, from)
   const end = writeText(value, target, from + 1)
   if (end < 0 || end >= target.length) return NO
