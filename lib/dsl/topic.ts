@@ -1,6 +1,8 @@
 /** Topics as values: name and serdes in one place, for sources and sinks. */
+import { TopologyError } from '../errors.ts'
 import type { Serde } from '../record.ts'
 import { string } from '../serde/string.ts'
+import { callSite } from '../topology/names.ts'
 import type { TimestampExtractor } from '../topology/node.ts'
 
 export interface TopicParts<K, V> {
@@ -50,6 +52,7 @@ export interface TopicPattern<K, V> extends Omit<Topic<K, V>, 'name'> {
  * // Every topic whose whole name matches, also those that are made later
  * const perShop = topic(/orders-[a-z]+/, json<Order>())
  * t.stream(perShop).to('all-orders')
+ * @throws TopologyError ERR_TOPOLOGY_SERDE without a serde of the values
  */
 export function topic<V>(pattern: RegExp, value: Serde<V>): TopicPattern<string, V>
 export function topic<K = string, V = unknown>(pattern: RegExp, parts: TopicParts<K, V>): TopicPattern<K, V>
@@ -59,7 +62,20 @@ export function topic<K, V>(
   which: string | RegExp,
   parts: Serde<V> | TopicParts<K, V>
 ): Topic<K, V> | TopicPattern<K, V> {
-  const keyed = 'encode' in parts ? { value: parts } : parts
+  const keyed = typeof parts === 'object' && parts !== null && 'encode' in parts ? { value: parts } : parts
+  if (typeof keyed?.value?.decode !== 'function') throw noSerde(which)
   const whole = { ...keyed, key: ('key' in keyed && keyed.key) || (string() as unknown as Serde<K>) }
   return typeof which === 'string' ? { name: which, ...whole } : { pattern: which, ...whole }
+}
+
+/** Only JavaScript gets here: types ask for the serde. */
+const noSerde = (which: string | RegExp): TopologyError => {
+  const name = typeof which === 'string' ? `'${which}'` : String(which)
+  return new TopologyError(
+    `topic(${name}) (${callSite()}) needs the serde of its values, e.g. topic(${name}, json()).`,
+    {
+      code: 'ERR_TOPOLOGY_SERDE',
+      details: { part: 'value' }
+    }
+  )
 }

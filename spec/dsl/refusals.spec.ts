@@ -95,6 +95,14 @@ const REFUSED: Record<string, Record<string, readonly [define: (made: Made) => u
     ]
   },
   ERR_TOPOLOGY_SERDE: {
+    'a topic without the serde of its values': [
+      () => topic('words', undefined as never),
+      /topic\('words'\) \(.*refusals\.spec\.ts:\d+\) needs the serde of its values, e\.g\. topic\('words', json\(\)\)/
+    ],
+    'a topic with the serde of its keys alone': [
+      () => topic(/words/, { key: string() } as never),
+      /topic\(\/words\/\) .*needs the serde of its values/
+    ],
     'a grouping by a changed key without its serde': [
       ({ stream }) => stream.selectKey(({ value }) => value).groupByKey(),
       /groupByKey.* needs the serde of the key, which was changed upstream .*\{ key: string\(\) \}/
