@@ -64,7 +64,10 @@ interface Loggers {
 }
 
 /** What kafkajs's own client would hand on to its connections. */
-export type ConnectionConfig = Omit<KafkaConfig, 'brokers' | 'logLevel' | 'logCreator'> &
+export type ConnectionConfig = Omit<
+  KafkaConfig,
+  'brokers' | 'retry' | 'authenticationTimeout' | 'logLevel' | 'logCreator'
+> &
   Required<Pick<KafkaConfig, 'logLevel' | 'logCreator'>>
 
 type New<T> = new (options: object) => T

@@ -18,7 +18,7 @@ export interface TableRows<K, V> {
   get(key: K, time?: number): MaybePromise<V | null>
 }
 
-/** @internal What a processor opens to read a table. */
+/** What a processor opens to read a table. */
 export interface TableAccess {
   readonly stores: readonly string[]
   open(store: (name: string) => TaskStore): TableRows<unknown, unknown>

@@ -57,10 +57,9 @@ export async function prepare(options: PrepareOptions): Promise<PreparedTopology
     built,
     new Map([...counts].filter(([topic]) => sourceTopics.includes(topic) || internal.has(topic)))
   )
-  const [shapes, retention] = await Promise.all([
-    checkShapes(built, transport, counts.has(record), topologyChange, clock),
-    retentionWarnings(admin, built, sinkTopics, counts)
-  ])
+  const retention = retentionWarnings(admin, built, sinkTopics, counts) // asked for meanwhile, heard last
+  retention.catch(() => {})
+  const shapes = await checkShapes(built, transport, counts.has(record), topologyChange, clock)
   await create(admin, [...plan.internal, ...shapes.topics], counts, replicationFactor)
   await shapes.record()
   return {
@@ -76,7 +75,7 @@ export async function prepare(options: PrepareOptions): Promise<PreparedTopology
           ({ name, pattern }) =>
             `No topic matches ${patternLabel(pattern!)} of source "${name}" yet: it is read as soon as there is one.`
         ),
-      ...retention
+      ...(await retention)
     ]
   }
 }

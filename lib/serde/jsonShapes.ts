@@ -15,7 +15,7 @@ export interface Point {
 export interface Next {
   readonly name: string
   /** `"name":` */
-  readonly bytes: Uint8Array
+  readonly bytes: Buffer
   readonly after: Point
   /** Where the objects begin that are the value of this key, or items of it. */
   readonly inner: Point
@@ -24,10 +24,9 @@ export interface Next {
 /** Keys that may follow in one place: those of maps, which differ in each object, take each other's room. */
 const MOST_NEXTS = 32
 const MOST_KEYS = 64
-/** Then all are forgotten: those still in use are soon learned again, what maps have left is not. */
+/** Keys known, and literals compiled. Then all are forgotten: those still in use are soon learned again, what maps have left is not. */
 const MOST_POINTS = 5_000
-/** Literals that one reader may compile in all; it learns no more then. */
-const MOST_SHAPES = 1_000
+const MOST_SHAPES = 200
 const MOST_LEVELS = 8
 const MOST_ITEMS = 4
 
@@ -39,15 +38,18 @@ const NAME = /^(?!__proto__$)[A-Za-z_$@][\w$@:./ -]{0,63}$/
 
 export class Shapes {
   root = newPoint()
+  /** How often, at most 8: lessons become rarer, since what is learned does not last. */
+  forgotten = 0
   #points = 0
   #left = MOST_SHAPES
 
   /** @param value what `JSON.parse` gave. @throws EvalError where Node may not compile text (--disallow-code-generation-from-strings). */
   learn(value: unknown): void {
-    if (this.#left === 0) return
-    if (this.#points > MOST_POINTS) {
+    if (this.#points >= MOST_POINTS || this.#left === 0) {
       this.root = newPoint()
+      this.forgotten = Math.min(8, this.forgotten + 1)
       this.#points = 0
+      this.#left = MOST_SHAPES
     }
     this.#learn(value, this.root, MOST_LEVELS)
   }
@@ -62,6 +64,7 @@ export class Shapes {
     if (names.length === 0 || names.length > MOST_KEYS || !names.every((name) => NAME.test(name))) return
     let point = root
     for (const name of names) {
+      if (this.#points >= MOST_POINTS) return
       const next = known(point, name) ?? this.#add(point, name)
       this.#learn((value as Record<string, unknown>)[name], next.inner, levels - 1)
       point = next.after
@@ -74,7 +77,7 @@ export class Shapes {
   }
 
   #add(point: Point, name: string): Next {
-    const next = { name, bytes: new Uint8Array(Buffer.from(`"${name}":`)), after: newPoint(), inner: newPoint() }
+    const next = { name, bytes: Buffer.from(`"${name}":`), after: newPoint(), inner: newPoint() }
     this.#points += 2
     if (point.nexts.length === MOST_NEXTS) point.nexts.pop()
     point.nexts.push(next)
@@ -96,9 +99,10 @@ export function nextOf(point: Point, bytes: Buffer, at: number): Next | undefine
   for (let i = 0; i < nexts.length; i++) {
     const next = nexts[i]!
     const name = next.bytes
-    let k = 0
-    while (k < name.length && bytes[at + k] === name[k]) k++
-    if (k < name.length) continue
+    // From the end: names that go together begin alike.
+    let k = name.length - 1
+    while (k >= 0 && bytes[at + k] === name[k]) k--
+    if (k >= 0) continue
     if (i > 0) {
       nexts[i] = nexts[i - 1]!
       nexts[i - 1] = next

@@ -1,8 +1,8 @@
 /** Names of nodes, stores and topics: what is valid, what is derived, and where in the user's program a name was given. */
+import { dirname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { TopologyError } from '../errors.ts'
 
-const LIB = fileURLToPath(new URL('..', import.meta.url))
 const FRAME = /\(?((?:file:\/\/)?\/?[^()\s]+):(\d+):\d+\)?$/
 
 /**
@@ -22,17 +22,23 @@ export function checkName(what: string, name: string, place: string): void {
 export function callSite(): string {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 40
-  const lines = (new Error().stack ?? '').split('\n').slice(1)
+  const frames = (new Error().stack ?? '').split('\n').slice(1).map(placeOf)
   Error.stackTraceLimit = limit
-  for (const line of lines) {
-    const match = FRAME.exec(line)
-    if (!match) continue
-    const file = match[1]!.startsWith('file://') ? fileURLToPath(match[1]!) : match[1]!
-    if (file.startsWith(LIB) || file.startsWith('node:')) continue
+  // Ours lie about our own, which is in lib/, in the built package, or where source maps say that it came from.
+  const home = dirname(dirname(frames[0]?.file ?? ''))
+  const actors = join(home, '../actors')
+  for (const frame of frames) {
+    if (!frame || [`${home}${sep}`, `${actors}${sep}`, 'node:'].some((start) => frame.file.startsWith(start))) continue
     const cwd = `${process.cwd()}/`
-    return `${file.startsWith(cwd) ? file.slice(cwd.length) : file}:${match[2]}`
+    return `${frame.file.startsWith(cwd) ? frame.file.slice(cwd.length) : frame.file}:${frame.line}`
   }
   return 'unknown place'
+}
+
+function placeOf(frame: string): { file: string; line: string } | undefined {
+  const match = FRAME.exec(frame)
+  if (!match) return undefined
+  return { file: match[1]!.startsWith('file://') ? fileURLToPath(match[1]!) : match[1]!, line: match[2]! }
 }
 
 /**

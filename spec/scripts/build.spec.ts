@@ -26,10 +26,10 @@ describe('the built package', function () {
   })
   after(() => rm(folder, { recursive: true, force: true }))
 
-  async function program(lines: string): Promise<unknown> {
+  async function program(lines: string, ...flags: string[]): Promise<unknown> {
     const file = join(folder, 'program.mjs')
     await writeFile(file, lines)
-    const { stdout } = await run(process.execPath, [file])
+    const { stdout } = await run(process.execPath, [...flags, file])
     return JSON.parse(stdout)
   }
 
@@ -46,7 +46,7 @@ describe('the built package', function () {
   })
 
   it('shows classes by their names, shares errors between its entries, and says where in the program a mistake is', async () => {
-    const found = await program(`
+    const lines = `
       import * as millrace from './dist/actors/index.js'
       import { drive } from './dist/lib/testing/index.js'
       const t = millrace.topology()
@@ -59,8 +59,45 @@ describe('the built package', function () {
         }
       }
       console.log(JSON.stringify([stream.constructor.name, await told(() => drive(millrace.topology())), await told(() => t.stream(millrace.topic('a b', { value: millrace.json() })))]))
-    `)
+    `
     const place = `${relative(process.cwd(), folder)}/program.mjs:13`
-    expect(found).to.eql(['Stream', ['TopologyError', true, null], ['TopologyError', true, place]])
+    const told = ['Stream', ['TopologyError', true, null], ['TopologyError', true, place]]
+    expect(await program(lines)).to.eql(told)
+    expect(await program(lines, '--enable-source-maps')).to.eql(told)
+  })
+
+  it('has types that hold by themselves, for programs that check libraries, too', async () => {
+    const file = join(folder, 'program.ts')
+    await writeFile(
+      file,
+      `import { createRuntime, json, topic, topology } from './dist/actors/index.js'
+       import { drive } from './dist/lib/testing/index.js'
+       const t = topology()
+       t.stream(topic('in', json<{ a: number }>())).filter(({ value }) => value.a > 0).to('out')
+       export const driver = drive(t)
+       export const runtime = createRuntime({ id: 'x', topology: t, kafka: { brokers: ['localhost:9092'] } })`
+    )
+    const tsc = join(root, 'node_modules/typescript/bin/tsc')
+    const options = [
+      '--ignoreConfig',
+      '--noEmit',
+      '--strict',
+      '--target',
+      'ES2022',
+      '--module',
+      'NodeNext',
+      '--types',
+      'node'
+    ]
+    const { stdout } = await run(process.execPath, [tsc, ...options, file], { cwd: root }).catch((failed) => failed)
+    expect(stdout).to.equal('')
+  })
+
+  it('is not built over a folder that is there', async () => {
+    const refused = await run(process.execPath, ['--import', 'tsx', 'scripts/build.ts', folder], { cwd: root }).catch(
+      (error: { stderr: string }) => error
+    )
+    expect(refused.stderr).to.match(/is there already: give a folder that is not/)
+    expect(await readdir(folder)).to.include('dist')
   })
 })

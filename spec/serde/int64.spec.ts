@@ -18,6 +18,11 @@ describe('64-bit integers', () => {
   })
 
   it('are not read beyond the end of their source', () => {
-    for (const at of [-1, 1, 8]) expect(() => readInt64(Buffer.alloc(8), at)).to.throw(RangeError)
+    for (const at of [-1, 1, 8, Number.NaN]) expect(() => readInt64(Buffer.alloc(8), at)).to.throw(RangeError)
+  })
+
+  it('are not written of what no number holds exactly', () => {
+    for (const value of [2 ** 53, -(2 ** 53), 1e20, Number.POSITIVE_INFINITY, Number.NaN])
+      expect(() => writeInt64(Buffer.alloc(8), value, 0), String(value)).to.throw(RangeError)
   })
 })
