@@ -99,6 +99,9 @@ public class Interop {
     String kind = q.get("key").asText();
     Properties p = new Properties();
     p.put("bootstrap.servers", q.get("brokers").asText());
+    // The topic was made a moment ago. With several requests on their way the first can meet a broker that does not lead it yet, and the second
+    // one that does: it takes what comes first whatever its sequence, and refuses the first batch, sequence 0, until the producer gives up.
+    p.put("max.in.flight.requests.per.connection", 1);
     int count = 0;
     try (KafkaProducer<Object, String> producer = new KafkaProducer<>(p, serde(kind).serializer(), new StringSerializer())) {
       for (JsonNode record : q.get("records")) {
