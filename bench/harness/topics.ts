@@ -2,9 +2,12 @@
 import { partitionFor } from '../../lib/kafka/partitioner.ts'
 import type { Producer, Transport } from '../../lib/kafka/port.ts'
 import type { Tp } from '../../lib/record.ts'
-import { delay, systemClock } from '../../lib/time.ts'
+import { delay, stopwatch, systemClock } from '../../lib/time.ts'
 import type { Expected } from './expected.ts'
 import { type Job, PARTITIONS, type Workload } from './types.ts'
+
+/** Longer than the transactions of any side last when their process is gone. */
+const MARKERS_WITHIN_MS = 30_000
 
 export async function createTopic(transport: Transport, topic: string, partitions = PARTITIONS): Promise<void> {
   // The event times of the input are not of today: no retention by time.
@@ -90,6 +93,22 @@ export async function ends(transport: Transport, topic: string, partitions = PAR
 export const written = async (transport: Transport, { output, partitions }: Job): Promise<number> =>
   sum(await ends(transport, output, partitions))
 
+/**
+ * The ends once no transaction is open. Offsets are committed as soon as their own marker is written, while that of another partition may be
+ * on its way: its records would be missing.
+ */
+async function settledEnds(transport: Transport, topic: string, partitions: number): Promise<number[]> {
+  const began = stopwatch()
+  for (;;) {
+    const highs = await transport.offsets(partitionsOf(topic, partitions), 'hw')
+    const limits = await ends(transport, topic, partitions)
+    if (limits.every((limit, partition) => limit >= (highs.get(`${topic}-${partition}`) ?? 0))) return limits
+    if (stopwatch() - began > MARKERS_WITHIN_MS)
+      throw new Error(`WRONG RESULT: ${topic}: a transaction is open ${MARKERS_WITHIN_MS} ms after the end`)
+    await delay(systemClock, 20)
+  }
+}
+
 /** Reads a topic to its end as a committed reader does. @throws Error when it is not what it must be */
 export async function verify(
   transport: Transport,
@@ -97,7 +116,7 @@ export async function verify(
   expected: Expected,
   partitions = PARTITIONS
 ): Promise<void> {
-  const limits = await ends(transport, topic, partitions)
+  const limits = await settledEnds(transport, topic, partitions)
   const check = expected.check()
   const open = new Set(limits.keys())
   await new Promise<void>((resolve, reject) => {
