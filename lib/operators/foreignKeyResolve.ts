@@ -3,12 +3,12 @@ import { type RecordSet, type Serde, StreamRecord } from '../record.ts'
 import type { MaybePromise, Row, RowStore } from '../store/port.ts'
 import type { Change, Operator, OperatorContext } from '../topology/node.ts'
 import { hashOf, type Response } from './foreignKeyMessages.ts'
-import { latestOf } from './latest.ts'
 import { rawId } from './rawId.ts'
 import { RowIds } from './rowIds.ts'
+import { toldOf } from './told.ts'
 
 /**
- * A response whose hash is not that of the left row's present value is late: another one is on its way. It is left out.
+ * A response whose hash is not that of the left row's value, as the right side was told of it, is late: another one is on its way. It is left out.
  * @example
  * t.table(orders).joinByForeignKey(t.table(airports), (order) => order.lines[0]?.sku ?? null, pair, { name: 'order-airports' })
  */
@@ -54,7 +54,7 @@ export class ForeignKeyResolveOperator<K, V, V2, R> implements Operator {
 
   #apply(record: StreamRecord<string, Response<V2>>, row: Row<unknown>): MaybePromise<void> {
     const { hash, value: right } = record.value
-    const { value: left } = latestOf<V>(this.#store, row)
+    const left = toldOf<V>(this.#store, row)
     if (left === null ? hash !== null : hash === null || !hash.equals(hashOf(this.#value.encode(left)))) return
     const key = this.#key.key(record.key)
     const joined = left !== null && (right !== null || this.#left)

@@ -14,9 +14,11 @@ import {
 import { latestOf } from './latest.ts'
 import { RowIds } from './rowIds.ts'
 import { type Subscriber, type SubscriberRow, Subscribers } from './subscribers.ts'
+import { toldOf } from './told.ts'
 
 /**
- * Takes subscriptions. An answer has the higher time of subscription and row.
+ * Takes subscriptions. An answer has what the table has told of the row, and the higher time of subscription and row; a change that waits in the
+ * cache comes after it, to all subscribers.
  * @example
  * t.table(orders).joinByForeignKey(t.table(airports), (order) => order.lines[0]?.sku ?? null, pair, { name: 'order-airports' })
  */
@@ -70,9 +72,9 @@ export class ForeignKeyRegisterOperator<F, V> implements Operator {
 
   #found(record: StreamRecord<F | null, Subscription>, row: Row<unknown>): MaybePromise<void> {
     const { instruction } = record.value
-    const { value, timestamp } = latestOf<V>(this.#right, row)
+    const value = toldOf<V>(this.#right, row)
     if (value === null && instruction === ANSWER_IF_FOUND) return
-    const time = value === null ? record.timestamp : Math.max(record.timestamp, timestamp)
+    const time = value === null ? record.timestamp : Math.max(record.timestamp, latestOf(this.#right, row).timestamp)
     return this.#answer(record, instruction === UNSUBSCRIBE_AND_ANSWER ? null : value, time)
   }
 

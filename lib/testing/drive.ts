@@ -122,6 +122,7 @@ export class Driver {
   readonly dropped: string[] = []
   /** @internal */ readonly tasks: DrivenTask[] = []
   /** @internal */ readonly globals: GlobalState
+  /** @internal */ order = (waiting: readonly Raw[]): number | undefined => (waiting.length > 0 ? 0 : undefined)
   readonly #built: BuiltTopology
   readonly #clock: VirtualClock
   readonly #partitions: ResolvedPartitions
@@ -271,7 +272,8 @@ export class Driver {
   }
 
   async #settle(): Promise<void> {
-    for (let raw = this.#inside.shift(); raw; raw = this.#inside.shift()) {
+    for (let next = this.order(this.#inside); next !== undefined; next = this.order(this.#inside)) {
+      const [raw] = this.#inside.splice(next, 1) as [Raw] // in order, unless a spec lets topics lag
       await this.#applied(raw)
       await this.#deliver(raw)
     }
