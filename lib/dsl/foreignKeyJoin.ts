@@ -1,5 +1,6 @@
 /** Builds a foreign-key join: subscriptions to the right table's partitions, responses back to the left one's. */
 import { TopologyError } from '../errors.ts'
+import type { AskAgain } from '../operators/foreignKeyAsk.ts'
 import { type Response, responseSerde, subscriptionSerde } from '../operators/foreignKeyMessages.ts'
 import { ForeignKeyResolveOperator } from '../operators/foreignKeyResolve.ts'
 import { ForeignKeyNotifyOperator, ForeignKeyRegisterOperator } from '../operators/foreignKeyRight.ts'
@@ -95,13 +96,18 @@ export function joinByForeignKey<K, V, F, V2, R>(
   })
 
   const resolve = `${name}-resolve`
+  let again: AskAgain<K, V> | undefined
   graph.addProcessor({
     name: resolve,
     parents: [responses],
     stores: [stores.left],
     what: `${what}: results`,
-    create: () => new ForeignKeyResolveOperator(stores.left, key, leftValue, joiner, isLeft)
+    create: () => new ForeignKeyResolveOperator(stores.left, key, leftValue, joiner, again)
   })
+  if (!isLeft) {
+    const questions = graph.feedRepartition(`${name}-subscription`, 'questions', resolve)
+    again = { select, results: name, questions }
+  }
   graph.copartition(resolve, [responses, stores.left])
   return resultTable<K, R>(left.part, name, [resolve], what, key, options)
 }

@@ -178,6 +178,22 @@ export class Topology implements Buildable {
     return source
   }
 
+  /**
+   * A second way into a repartition topic, for a node that stands behind it.
+   * @param what the sink is `<name>-repartition-<what>`
+   * @returns the name of the sink
+   * @throws TopologyError when the name is taken or the parent is unknown or a sink
+   */
+  feedRepartition(name: string, what: string, parent: string): string {
+    const topic = `${name}-repartition`
+    const { key, value, partitioner } = this.#repartitions.get(topic)!
+    const sink = `${topic}-${what}`
+    this.#checkParents(sink, [parent])
+    const way = partitioner ? { partitioner } : {}
+    this.#add({ kind: 'sink', name: sink, parents: [parent], topic, key, value, ...way })
+    return sink
+  }
+
   /** Before the nodes around a repartition topic are added. @throws TopologyError when its name is not valid or taken */
   checkRepartition(name: string): void {
     const place = callSite()

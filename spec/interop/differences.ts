@@ -146,6 +146,11 @@ export const NOT_DRAWN: readonly { readonly what: string; readonly reason: strin
       "Kafka Streams' test driver has one partition and takes records one by one; the given cases and the property specs have these"
   },
   {
+    what: 'foreign-key joins whose left row changes before its response is there',
+    reason:
+      'Kafka Streams leaves a late response without a row out, and keeps the result for ever; ours asks again. The property specs and those of the operator have these'
+  },
+  {
     what: 'suppress that fails when it is full, null keys of global tables, versioned tables but as the right side of a stream',
     reason: 'left to the given cases and the specs of the operators'
   }
