@@ -11,16 +11,21 @@ import { generate } from './generate.ts'
 import * as model from './models.ts'
 
 const RUNS = Number(process.env.MILLRACE_PROPERTY_RUNS ?? 60)
+const PATIENCE = 60_000 * Math.ceil(RUNS / 60)
 
-const records = (topics: readonly string[], value: fc.Arbitrary<string | null>): fc.Arbitrary<CaseInput[]> =>
+const records = (
+  topics: readonly string[],
+  value: fc.Arbitrary<string | null>,
+  { keys = ['a', 'b', 'c'], size }: { readonly keys?: readonly string[]; readonly size?: 'max' } = {}
+): fc.Arbitrary<CaseInput[]> =>
   fc.array(
     fc.record({
       topic: fc.constantFrom(...topics),
-      key: fc.constantFrom('a', 'b', 'c'),
+      key: fc.constantFrom(...keys),
       value,
       ts: fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 200 }))
     }),
-    { maxLength: 25 }
+    { maxLength: 25, ...(size ? { size } : {}) }
   )
 const letter = fc.constantFrom('x', 'y', 'z')
 const row = fc.option(letter, { freq: 4 })
@@ -64,9 +69,10 @@ function equals<T extends unknown[]>(
   property: (...values: T) => Promise<void>
 ): void {
   it(title, async function () {
-    this.timeout(60_000)
+    this.timeout(PATIENCE)
     await fc.assert(fc.asyncProperty(...(arbitraries as [fc.Arbitrary<unknown>]), property as () => Promise<void>), {
-      numRuns: RUNS
+      numRuns: RUNS,
+      interruptAfterTimeLimit: PATIENCE / 2 // a failure is told, however much of it is left to shrink
     })
   })
 }
@@ -159,34 +165,58 @@ describe('For any records in any order', () => {
     }
   )
 
-  const foreign = fc.option(fc.constantFrom('1|a', '2|a', '1|b', '1|d'), { freq: 4 })
+  const foreignJoin = (how: 'inner' | 'left'): Expression => ({
+    op: 'foreignKeyJoin',
+    how,
+    left: { op: 'table', topic: 'l', partitions: 2 },
+    right: { op: 'table', topic: 'r', partitions: 3 },
+    fk: 'afterBar',
+    joiner: 'dash'
+  })
+  // Rows that are deleted come again, also as they were; rows without a foreign key change.
+  const foreign = fc.option(fc.constantFrom('1|a', '2|a', '1|b', '1|d', '1', '2'), { freq: 4 })
+  /** Both in one order, each in its own. */
+  const mixed = (left: readonly CaseInput[], right: readonly CaseInput[], turns: Iterator<boolean>): CaseInput[] => {
+    const queues = [[...left], [...right]]
+    const inputs: CaseInput[] = []
+    while (queues.some((queue) => queue.length > 0)) {
+      const next = queues[turns.next().value ? 0 : 1]!.shift() ?? queues[0]!.shift() ?? queues[1]!.shift()
+      inputs.push(next!)
+    }
+    return inputs
+  }
   equals(
     'foreign-key joins end as the join of what the tables end as',
+    [records(['l'], foreign), records(['r'], row), fc.infiniteStream(fc.boolean())],
+    async (left, right, turns) => {
+      const inputs = mixed(left, right, turns)
+      for (const how of ['inner', 'left'] as const) {
+        const wanted = model.foreignJoin(model.table(left), model.table(right), how)
+        for (const tweaks of TWEAKS) expect(rows(await outputs(foreignJoin(how), inputs, tweaks))).to.deep.equal(wanted)
+      }
+    }
+  )
+
+  // One left row, so that what happens happens to it.
+  const changes = { keys: ['a'], size: 'max' } as const
+  const rightChanges = { keys: ['a', 'b'], size: 'max' } as const
+  equals(
+    'foreign-key joins end so too when their topics lag, each partition as it likes',
     [
-      records(['l'], foreign),
-      records(['r'], row),
+      fc.noBias(records(['l'], foreign, changes)),
+      fc.noBias(records(['r'], fc.option(letter, { freq: 2 }), rightChanges)),
       fc.infiniteStream(fc.boolean()),
-      fc.constantFrom('inner' as const, 'left' as const)
+      fc.array(fc.nat(), { minLength: 2, maxLength: 2 })
     ],
-    async (left, right, turns, how) => {
-      const inputs: CaseInput[] = []
-      const queues = [[...left], [...right]]
-      while (queues.some((queue) => queue.length > 0)) {
-        const next = queues[turns.next().value ? 0 : 1]!.shift() ?? queues[0]!.shift() ?? queues[1]!.shift()
-        inputs.push(next!)
-      }
-      const topology = {
-        op: 'foreignKeyJoin',
-        how,
-        left: { op: 'table', topic: 'l' },
-        right: { op: 'table', topic: 'r' },
-        fk: 'afterBar',
-        joiner: 'dash'
-      }
-      for (const tweaks of TWEAKS) {
-        expect(rows(await outputs(topology, inputs, tweaks))).to.deep.equal(
-          model.foreignJoin(model.table(left), model.table(right), how)
-        )
+    async (left, right, turns, lags) => {
+      const inputs = mixed(left, right, turns)
+      for (const how of ['inner', 'left'] as const) {
+        const wanted = model.foreignJoin(model.table(left), model.table(right), how)
+        for (const lag of lags) {
+          for (const tweaks of TWEAKS) {
+            expect(rows(await outputs(foreignJoin(how), inputs, { ...tweaks, lag }))).to.deep.equal(wanted)
+          }
+        }
       }
     }
   )

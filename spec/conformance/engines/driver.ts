@@ -1,6 +1,8 @@
 /** The synchronous driver: one record in, everything it causes out. */
 import { topology } from '../../../actors/index.ts'
+import { tpKey } from '../../../lib/record.ts'
 import { type Driver, drive } from '../../../lib/testing/drive.ts'
+import { type Random, seededRandom } from '../../../lib/time.ts'
 import { CaseBuilder, NotBuilt } from '../build.ts'
 import { type Actual, actual, type Outcome } from '../compare.ts'
 import type { Case } from '../format.ts'
@@ -13,6 +15,8 @@ export interface DriverTweaks {
   readonly commitEvery?: number
   /** Starts anew, from the committed state, after these inputs. */
   readonly restartAfter?: readonly number[]
+  /** A seed: repartition topics lag, each partition at a pace of its own, until the inputs are at their end. Default: none does. */
+  readonly lag?: number
 }
 
 export const driverEngine = (tweaks: DriverTweaks = {}): Engine => ({
@@ -50,12 +54,14 @@ async function feed(
   driver: Driver,
   builder: CaseBuilder,
   steps: Actual[][],
-  { commitEvery = 1, restartAfter = [] }: DriverTweaks
+  { commitEvery = 1, restartAfter = [], lag }: DriverTweaks
 ): Promise<number> {
   const take = (): Actual[] => driver.output(builder.out).map((record) => actual(record, 'out'))
   const move = async (before: number): Promise<void> => {
     for (const { beforeInput, ms } of c.advance ?? []) if (beforeInput === before) await driver.advance(ms)
   }
+  const lagged = lag === undefined ? undefined : lagging(seededRandom(lag))
+  if (lagged) driver.order = lagged(false)
   const order = c.buffered ? bufferedOrder(c) : c.inputs.keys()
   steps.push(take())
   let done = 0
@@ -76,7 +82,26 @@ async function feed(
     steps.push(take())
   }
   await move(c.inputs.length)
+  if (lagged) driver.order = lagged(true)
   await driver.commit()
   steps.at(-1)!.push(...take())
   return driver.dropped.filter((reason) => reason === 'late').length
+}
+
+/** Each partition goes on at its own pace, and with `end` until nothing waits. */
+function lagging(random: Random): (end: boolean) => Driver['order'] {
+  const paces = new Map<string, number>()
+  const pace = (tp: string): number => {
+    if (!paces.has(tp)) paces.set(tp, [0.05, 0.5, 1][Math.floor(random() * 3)]!)
+    return paces.get(tp)!
+  }
+  return (end) => (waiting) => {
+    const first = new Map<string, number>()
+    for (const [at, { topic, partition }] of waiting.entries()) {
+      const tp = tpKey(topic, partition)
+      if (!first.has(tp)) first.set(tp, at)
+    }
+    const going = [...first].filter(([tp]) => end || random() < pace(tp))
+    return going[Math.floor(random() * going.length)]?.[1]
+  }
 }
