@@ -71,7 +71,7 @@ export function joinByForeignKey<K, V, F, V2, R>(
     parents: [subscriptions],
     stores: [stores.subscribers, stores.right],
     what: `${what}: answers`,
-    create: () => new ForeignKeyRegisterOperator<F, V2>(stores, foreign)
+    create: () => new ForeignKeyRegisterOperator<F, V2>(stores, foreign, isLeft)
   })
   graph.addProcessor({
     name: `${name}-notify`,
@@ -96,7 +96,7 @@ export function joinByForeignKey<K, V, F, V2, R>(
   })
 
   const resolve = `${name}-resolve`
-  let again: AskAgain<K, V> | undefined
+  let again: AskAgain<K, V, F> | undefined
   graph.addProcessor({
     name: resolve,
     parents: [responses],
@@ -106,7 +106,7 @@ export function joinByForeignKey<K, V, F, V2, R>(
   })
   if (!isLeft) {
     const questions = graph.feedRepartition(`${name}-subscription`, 'questions', resolve)
-    again = { select, results: name, questions }
+    again = { select, foreign, results: name, questions }
   }
   graph.copartition(resolve, [responses, stores.left])
   return resultTable<K, R>(left.part, name, [resolve], what, key, options)

@@ -1,9 +1,13 @@
 /** What an inner foreign-key join does where leaving a response out could lose a deletion: it asks again. */
 
+import type { Serde } from '../record.ts'
+
 /** What its left end needs for that. A left join needs nothing: it is answered in any case. */
-export interface AskAgain<K, V> {
+export interface AskAgain<K, V, F> {
   /** What a left row refers to. */
-  readonly select: (value: V, key: K) => unknown
+  readonly select: (value: V, key: K) => F | null
+  /** Of the right table's keys. */
+  readonly foreign: Serde<F>
   /** The child that results go to. */
   readonly results: string
   /** The child that questions go to: into the topic of the subscriptions. */

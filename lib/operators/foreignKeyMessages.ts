@@ -22,10 +22,12 @@ export interface Subscription {
 }
 
 export interface Response<V> {
-  /** As in the subscription. */
+  /** As in the subscription; of a farewell that of the foreign key. */
   readonly hash: Buffer | null
   /** The right row's value; null = there is none. */
   readonly value: V | null
+  /** The left row has left that foreign key: what was said about it before is void. */
+  readonly farewell: boolean
   /** Where it goes; not written. */
   readonly partition: number
 }
@@ -33,6 +35,9 @@ export interface Response<V> {
 const HASH = 16
 const VERSION = 1
 const NO_HASH = 0x80
+const NONE = 0
+const FOUND = 1
+const FAREWELL = 2
 
 /** 128 bits that tell one serialised value from another. */
 export const hashOf = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest().subarray(0, HASH)
@@ -62,21 +67,22 @@ export const subscriptionSerde: Serde<Subscription> = {
   }
 }
 
-/** version and flag(1) ‖ hash(16, if any) ‖ found(1) ‖ right value. */
+/** version and flag(1) ‖ hash(16, if any) ‖ none, found or farewell(1) ‖ right value. */
 export const responseSerde = <V>(value: Serde<V>): Serde<Response<V>> => ({
   name: `response(${value.name})`,
   encode: (response) => {
     const head = [Buffer.from([response.hash === null ? VERSION | NO_HASH : VERSION])]
     const parts: Buffer[] = response.hash === null ? head : [...head, response.hash]
-    if (response.value === null) return Buffer.concat([...parts, Buffer.from([0])])
-    return Buffer.concat([...parts, Buffer.from([1]), value.encode(response.value)])
+    if (response.value === null) return Buffer.concat([...parts, Buffer.from([response.farewell ? FAREWELL : NONE])])
+    return Buffer.concat([...parts, Buffer.from([FOUND]), value.encode(response.value)])
   },
   decode: (bytes, start, end) => {
     const bare = (bytes[start]! & NO_HASH) !== 0
     const at = start + (bare ? 1 : 1 + HASH)
     return {
       hash: bare ? null : Buffer.from(bytes.subarray(start + 1, at)),
-      value: bytes[at] === 1 ? value.decode(bytes, at + 1, end) : null,
+      value: bytes[at] === FOUND ? value.decode(bytes, at + 1, end) : null,
+      farewell: bytes[at] === FAREWELL,
       partition: -1
     }
   }

@@ -6,6 +6,7 @@ import { present } from './aggregate.ts'
 import {
   ANSWER,
   ANSWER_IF_FOUND,
+  hashOf,
   type Response,
   type Subscription,
   UNSUBSCRIBE,
@@ -18,20 +19,22 @@ import { toldOf } from './told.ts'
 
 /**
  * Takes subscriptions. An answer has what the table has told of the row, and the higher time of subscription and row; a change that waits in the
- * cache comes after it, to all subscribers.
+ * cache comes after it, to all subscribers. In an inner join a row that is there bids farewell to those that leave it: see the resolving end.
  * @example
  * t.table(orders).joinByForeignKey(t.table(airports), (order) => order.lines[0]?.sku ?? null, pair, { name: 'order-airports' })
  */
 export class ForeignKeyRegisterOperator<F, V> implements Operator {
   readonly #names: { readonly subscribers: string; readonly right: string }
   readonly #ids: RowIds<F>
+  readonly #left: boolean
   #subscribers!: Subscribers
   #right!: RowStore<unknown>
   #context!: OperatorContext
 
-  constructor(stores: { readonly subscribers: string; readonly right: string }, key: Serde<F>) {
+  constructor(stores: { readonly subscribers: string; readonly right: string }, key: Serde<F>, left: boolean) {
     this.#names = stores
     this.#ids = new RowIds(key)
+    this.#left = left
   }
 
   init(context: OperatorContext): void {
@@ -65,22 +68,25 @@ export class ForeignKeyRegisterOperator<F, V> implements Operator {
   }
 
   #look(record: StreamRecord<F | null, Subscription>, key: string): MaybePromise<void> {
-    if (record.value.instruction === UNSUBSCRIBE) return
+    if (record.value.instruction === UNSUBSCRIBE && this.#left) return
     const row = this.#right.row(key)
-    return row instanceof Promise ? row.then((r) => this.#found(record, r)) : this.#found(record, row)
+    return row instanceof Promise ? row.then((r) => this.#found(record, key, r)) : this.#found(record, key, row)
   }
 
-  #found(record: StreamRecord<F | null, Subscription>, row: Row<unknown>): MaybePromise<void> {
+  #found(record: StreamRecord<F | null, Subscription>, key: string, row: Row<unknown>): MaybePromise<void> {
     const { instruction } = record.value
     const value = toldOf<V>(this.#right, row)
-    if (value === null && instruction === ANSWER_IF_FOUND) return
+    if (value === null && (instruction === ANSWER_IF_FOUND || instruction === UNSUBSCRIBE)) return
     const time = value === null ? record.timestamp : Math.max(record.timestamp, latestOf(this.#right, row).timestamp)
+    if (instruction === UNSUBSCRIBE) return this.#answer(record, null, time, hashOf(Buffer.from(key, 'latin1')))
     return this.#answer(record, instruction === UNSUBSCRIBE_AND_ANSWER ? null : value, time)
   }
 
-  #answer({ value, headers }: StreamRecord<unknown, Subscription>, row: V | null, time: number): MaybePromise<void> {
-    const response: Response<V> = { hash: value.hash, value: row, partition: value.partition }
-    return this.#context.forward(new StreamRecord(value.id, response, time, headers))
+  /** @param left hash of the foreign key that is bidden farewell */
+  #answer(record: StreamRecord<unknown, Subscription>, row: V | null, time: number, left?: Buffer): MaybePromise<void> {
+    const { id, hash, partition } = record.value
+    const response: Response<V> = { hash: left ?? hash, value: row, farewell: left !== undefined, partition }
+    return this.#context.forward(new StreamRecord(id, response, time, record.headers))
   }
 }
 
@@ -121,7 +127,7 @@ export class ForeignKeyNotifyOperator<F, V> implements Operator {
     const { value } = record.value
     for (let i = from; i < list.length; i++) {
       const [id, { hash, partition }] = list[i]!
-      const response: Response<V> = { hash, value, partition }
+      const response: Response<V> = { hash, value, farewell: false, partition }
       const told = this.#context.forward(new StreamRecord(id, response, timestamp, headers))
       if (told !== undefined) return told.then(() => this.#tell(record, list, i + 1))
     }

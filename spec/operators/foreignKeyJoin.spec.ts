@@ -234,9 +234,10 @@ describe('messages of foreign-key joins', () => {
     }
     const serde = responseSerde(string())
     const responses: Response<string>[] = [
-      { hash, value: 'v', partition: -1 },
-      { hash: null, value: '', partition: -1 },
-      { hash: null, value: null, partition: -1 }
+      { hash, value: 'v', farewell: false, partition: -1 },
+      { hash: null, value: '', farewell: false, partition: -1 },
+      { hash: null, value: null, farewell: false, partition: -1 },
+      { hash, value: null, farewell: true, partition: -1 }
     ]
     for (const r of responses) {
       const bytes = serde.encode(r)

@@ -178,6 +178,24 @@ describe('foreign-key joins whose topics lag', () => {
       })
     }
 
+    for (const between of [null, 'Ann@']) {
+      it(`hear of the deletion of a right row when the left row has moved, ${between ? 'lost its foreign key' : 'was deleted'} and is as it was before the first answer comes`, async () => {
+        const j = await Slow.join('inner')
+        await j.city('rome', 'Rome')
+        await j.person('Ann@rome')
+        await j.person('Ann@oslo')
+        await j.person(between)
+        await j.ask('oslo')
+        await j.answer() // Rome is slow, Oslo is not
+        await j.person('Ann@rome')
+        await j.ask('rome', 2) // there is an answer to Ann, and Ann has moved away
+        await j.city('rome', null)
+        await j.ask('rome')
+        await j.answer()
+        expect(await j.end()).to.equal(null)
+      })
+    }
+
     it('keep the result of the row that a left row refers to now when a late response says that the former one is gone', async () => {
       const j = await annInRome()
       await j.city('oslo', 'Oslo')
