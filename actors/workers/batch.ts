@@ -41,8 +41,8 @@ export class Batch {
    * Resolves when the input is processed and nothing is under way between the tasks; rejects on abort, and when the broker refuses.
    *
    * What is under way: each round takes the ends of the topics in between and waits for them, so each gets everything one topic further.
-   * After as many rounds as there are such topics, or one that finds nothing new, all of it is through. A job that feeds itself in a circle
-   * goes round that often. Those ends are high watermarks: after a commit the last stable offset may lag behind the markers.
+   * After twice as many rounds as there are such topics (an inner foreign-key join may ask again, which goes through its two once more), or one that
+   * finds nothing new, all of it is through. A job that feeds itself in a circle goes round that often. Those ends are high watermarks: after a commit the last stable offset may lag behind the markers.
    */
   async caughtUp(signal: AbortSignal): Promise<void> {
     const { ends, transport } = this.#o
@@ -53,7 +53,7 @@ export class Batch {
     await this.#reach(ends.inputs, ends.input, signal)
     const topics = new Set(ends.between.map(({ topic }) => topic))
     let before = ''
-    for (let round = 0; round < topics.size; round++) {
+    for (let round = 0; round < 2 * topics.size; round++) {
       const now = await transport.offsets([...ends.between], 'hw')
       const seen = JSON.stringify([...now].sort())
       if (seen === before) return

@@ -53,6 +53,37 @@ describe('a batch run', function () {
     })
   }
 
+  it('waits for what a foreign-key join asks again', async () => {
+    await createTopics(jobs.transport, { cities: 1 })
+    const t = topology()
+    // Two changes by one record: the answer to the first one is late, to the second there is none.
+    const people = t
+      .stream(words)
+      .flatMapValues((city) => [`Ann@${city}`, `Bob@${city}`], { value: string() })
+      .toTable({ name: 'people', caching: false })
+    const cities = t.table(topic('cities', string()))
+    const named = { name: 'homes', value: string(), caching: false }
+    people
+      .joinByForeignKey(
+        cities,
+        (person) => person.slice(4),
+        (person, city) => `${person} in ${city}`,
+        named
+      )
+      .toStream()
+      .mapValues((home) => home ?? 'none', { value: string() })
+      .to(totals)
+    await publish(jobs.transport, 'words', [
+      ['p', 'rome'],
+      ['p', 'oslo']
+    ])
+    await (await job({ topology: t }).run({ until: 'caught-up', signals: false })).stopped
+    const watcher = await new Watcher(jobs.transport, 'totals').start()
+    await watcher.toEnd()
+    await watcher.close()
+    expect(watcher.seen.map(({ key, value }) => [key, value])).to.deep.equal([['p', 'none']])
+  })
+
   it('ends at once, with the same state, when there is nothing new; the next one goes on from there', async () => {
     await publish(jobs.transport, 'words', input(40))
     await (await job().run({ until: 'caught-up', signals: false })).stopped
