@@ -41,8 +41,9 @@ export class Batch {
    * Resolves when the input is processed and nothing is under way between the tasks; rejects on abort, and when the broker refuses.
    *
    * What is under way: each round takes the ends of the topics in between and waits for them, so each gets everything one topic further.
-   * After twice as many rounds as there are such topics (an inner foreign-key join may ask again, which goes through its two once more), or one that
-   * finds nothing new, all of it is through. A job that feeds itself in a circle goes round that often. Those ends are high watermarks: after a commit the last stable offset may lag behind the markers.
+   * After twice as many rounds as there are such topics (an inner foreign-key join may ask again, which goes through its two once more), or
+   * one that finds nothing new, all of it is through. A job that feeds itself in a circle goes round that often. Those ends are high
+   * watermarks: after a commit the last stable offset may lag behind the markers.
    */
   async caughtUp(signal: AbortSignal): Promise<void> {
     const { ends, transport } = this.#o

@@ -1,5 +1,4 @@
 /** What an inner foreign-key join does where leaving a response out could lose a deletion: it asks again. */
-
 import type { Serde } from '../record.ts'
 
 /** What its left end needs for that. A left join needs nothing: it is answered in any case. */

@@ -79,11 +79,12 @@ export class ForeignKeyResolveOperator<K, V, F, V2, R> implements Operator {
     const { hash, value: right, farewell } = record.value
     const again = this.#again
     const left = toldOf<V>(this.#store, row)
-    const key = this.#key.key(record.key)
     const present = left === null ? null : hashOf(this.#value.encode(left))
     if (!farewell) this.#asked.heard(record.key, hash)
-    if (farewell || (present === null ? hash !== null : !hash?.equals(present))) {
-      if (again === undefined || right !== null) return
+    const late = farewell || (present === null ? hash !== null : !hash?.equals(present))
+    if (late && (again === undefined || right !== null)) return
+    const key = this.#key.key(record.key)
+    if (late && again !== undefined) {
       const foreign = left === null ? null : (again.select(left, key) ?? null)
       if (farewell && (foreign === null || !hash?.equals(hashOf(again.foreign.encode(foreign))))) return
       if (foreign !== null) return this.#ask(record, row, foreign, present!)

@@ -82,10 +82,10 @@ export class ForeignKeyRegisterOperator<F, V> implements Operator {
     return this.#answer(record, instruction === UNSUBSCRIBE_AND_ANSWER ? null : value, time)
   }
 
-  /** @param left hash of the foreign key that is bidden farewell */
-  #answer(record: StreamRecord<unknown, Subscription>, row: V | null, time: number, left?: Buffer): MaybePromise<void> {
+  /** @param gone hash of the foreign key, for a farewell */
+  #answer(record: StreamRecord<unknown, Subscription>, row: V | null, time: number, gone?: Buffer): MaybePromise<void> {
     const { id, hash, partition } = record.value
-    const response: Response<V> = { hash: left ?? hash, value: row, farewell: left !== undefined, partition }
+    const response: Response<V> = { hash: gone ?? hash, value: row, farewell: gone !== undefined, partition }
     return this.#context.forward(new StreamRecord(id, response, time, record.headers))
   }
 }
